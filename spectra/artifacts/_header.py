@@ -1,0 +1,171 @@
+"""The header of a safetensors file, read strictly and without touching the tensor data.
+
+Layout (safetensors format): 8 bytes little-endian length N, N bytes of JSON
+`{name: {dtype, shape, data_offsets}}` with an optional `__metadata__`, then the data, which the
+tensors tile without gap or overlap to the last byte of the file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from spectra.artifacts._layout import TENSOR_NAME
+from spectra.artifacts._record import Record, show
+from spectra.errors import (
+    InputError,
+    MissingTensorError,
+    ShardHeaderError,
+    TrailingBytesError,
+    TruncatedShardError,
+)
+from spectra.files import refuse_lfs_pointer, stat_regular, unreadable
+from spectra.strict_json import loads
+
+LONGEST_HEADER = 100_000_000
+"""The format's own limit, in bytes."""
+
+_LENGTH_BYTES = 8
+_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+    **dict.fromkeys(("U32", "I32", "F32"), 32),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHeader:
+    """The tensor `hidden_states` of one file: safetensors dtype name, shape, absolute offset.
+
+    `identity` is the file's (device, inode, size, mtime in ns) when the header was read.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    identity: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def identity_of(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What changes when a file is replaced, cut or written to."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read_header(path: Path) -> ShardHeader:
+    """The header of the shard at `path`, compared with the file's size.
+
+    Raises what `spectra.files` raises, `ShardHeaderError`, `TruncatedShardError`,
+    `TrailingBytesError`, `MissingTensorError`, or a `Json…Error` for the header's text.
+    """
+    status = stat_regular(path)
+    text = _header_bytes(path, status.st_size)
+    tensors = _tensors(text, f"{path}: header")
+    start = _LENGTH_BYTES + len(text)
+    _check_tiling(tensors, path)
+    _check_size(path, start + max((tensor.end for tensor in tensors), default=0), status.st_size)
+    for tensor in tensors:
+        if tensor.name == TENSOR_NAME:
+            return ShardHeader(
+                tensor.dtype, tensor.shape, start + tensor.begin, identity_of(status)
+            )
+    names = ", ".join(ascii(tensor.name) for tensor in tensors[:20]) or "none"
+    raise MissingTensorError(
+        f"{path} has no tensor {TENSOR_NAME!r}; its tensors are: {names}. "
+        "Expected the shard of a hidden-state artifact."
+    )
+
+
+def _header_bytes(path: Path, size: int) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(64)
+            refuse_lfs_pointer(path, head)
+            if len(head) < _LENGTH_BYTES:
+                raise _truncated(path, "at least 8", size)
+            length = int.from_bytes(head[:_LENGTH_BYTES], "little")
+            if length > LONGEST_HEADER:
+                raise ShardHeaderError(
+                    f"{path}: the header's length field says {length:,} bytes; expected at most "
+                    f"{LONGEST_HEADER:,} in a file of {size:,}. It is not a safetensors file, or "
+                    "it is damaged; fetch it again."
+                )
+            if _LENGTH_BYTES + length > size:
+                raise _truncated(path, f"at least {_LENGTH_BYTES + length:,}", size)
+            stream.seek(_LENGTH_BYTES)
+            return stream.read(length)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _tensors(text: bytes, where: str) -> list[_Tensor]:
+    record = Record.of(loads(text, where=where), where)
+    names = [name for name in record.fields if name != "__metadata__"]
+    return [_tensor(name, Record.of(record.get(name), f"{where}: {name!a}")) for name in names]
+
+
+def _tensor(name: str, entry: Record) -> _Tensor:
+    dtype = entry.text("dtype")
+    if dtype not in _BITS:
+        raise ShardHeaderError(
+            f"{entry.where}: dtype {show(dtype)} is not one of safetensors' ({', '.join(_BITS)})."
+        )
+    shape = _naturals(entry, "shape")
+    offsets = _naturals(entry, "data_offsets")
+    if len(offsets) != 2 or (offsets[1] - offsets[0]) * 8 != math.prod(shape) * _BITS[dtype]:
+        raise ShardHeaderError(
+            f"{entry.where}: data_offsets {list(offsets)} do not fit shape {list(shape)} of dtype "
+            f"{dtype}, which needs {math.prod(shape) * _BITS[dtype] // 8:,} bytes. "
+            "The header is damaged; fetch or write the file again."
+        )
+    return _Tensor(name, dtype, shape, *offsets)
+
+
+def _naturals(entry: Record, key: str) -> tuple[int, ...]:
+    values = entry.array(key)
+    if not all(type(value) is int and value >= 0 for value in values):
+        raise ShardHeaderError(
+            f"{entry.where}: {key} is {ascii(values)[:80]}; expected non-negative integers."
+        )
+    return tuple(value for value in values if type(value) is int)
+
+
+def _check_tiling(tensors: list[_Tensor], path: Path) -> None:
+    end, before = 0, "the start of the data"
+    for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)):
+        if tensor.begin != end:
+            fault = "leaves a gap after" if tensor.begin > end else "overlaps"
+            raise ShardHeaderError(
+                f"{path}: tensor {tensor.name!a} at bytes [{tensor.begin}, {tensor.end}) {fault} "
+                f"{before}, which ends at {end}. Expected tensors one after the other."
+            )
+        end, before = tensor.end, f"tensor {tensor.name!a}"
+
+
+def _check_size(path: Path, expected: int, size: int) -> None:
+    if size < expected:
+        raise _truncated(path, f"{expected:,}", size)
+    if size > expected:
+        raise TrailingBytesError(
+            f"{path} has {size:,} bytes; its header accounts for {expected:,}, so "
+            f"{size - expected:,} are left over at the end. Fetch or write the file again."
+        )
+
+
+def _truncated(path: Path, expected: str, size: int) -> InputError:
+    return TruncatedShardError(
+        f"{path} is cut short: expected {expected} bytes, found {size:,}. Fetch the file again."
+    )

@@ -1,0 +1,148 @@
+"""Reading rows: straight from the files into the caller's array, across shard borders.
+
+Files are read at offsets, never mapped: a mapped file that another process cuts short kills the
+reader with SIGBUS, where a read just comes back short.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from spectra.artifacts._header import ShardHeader, identity_of
+from spectra.artifacts._layout import Layer
+from spectra.errors import ShardChangedError
+from spectra.files import unreadable
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float16": np.dtype(np.float16),
+    "float32": np.dtype(np.float32),
+}
+_LARGEST_READ = 1 << 30
+"""Linux transfers at most 2 GiB less a page in one call."""
+
+
+class RowReader:
+    """The rows of one layer, [num_rows, dim] in storage dtype; a context manager.
+
+    Each file's inode, size and time of change are compared on opening and on closing with those
+    seen when its header was read; `ShardChangedError` names a file that differs. Reads from
+    several threads at once are safe.
+    """
+
+    def __init__(
+        self, directory: Path, layer: Layer, headers: Sequence[ShardHeader], dtype: str, dim: int
+    ) -> None:
+        self.dtype = DTYPES[dtype]
+        self.dim = dim
+        self.num_rows = layer.shards[-1].token_end if layer.shards else 0
+        self._starts = [shard.token_start for shard in layer.shards]
+        self._ends = [shard.token_end for shard in layer.shards]
+        self._paths = [directory / shard.file for shard in layer.shards]
+        self._headers = headers
+        self._handles: list[int] = []
+
+    def __enter__(self) -> RowReader:
+        try:
+            for path, header in zip(self._paths, self._headers, strict=True):
+                self._handles.append(_open(path))
+                _check_unchanged(path, os.fstat(self._handles[-1]), header)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+        if error is None:
+            self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raise `ShardChangedError` if any file is no longer the one that was opened."""
+        for path, header in zip(self._paths, self._headers, strict=True):
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                raise unreadable(path, error) from None
+            _check_unchanged(path, status, header)
+
+    def read(self, start: int, stop: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Rows [start, stop) as [stop - start, dim] in `dtype`, copied once.
+
+        `out`, a C-contiguous array of at least that many rows of the same dtype and width, takes
+        them in its first rows; the view of those is returned.
+        """
+        if not 0 <= start <= stop <= self.num_rows:
+            raise IndexError(f"rows [{start}, {stop}) of {self.num_rows}")
+        if out is None:
+            out = np.empty((stop - start, self.dim), self.dtype)
+        out = out[: stop - start]
+        # bfloat16 has no buffer-protocol format, bytes have.
+        target = out.view(np.uint8).reshape(-1).data
+        row_bytes = self.dim * self.dtype.itemsize
+        number, row = bisect_right(self._starts, start) - 1, start
+        while row < stop:
+            end = min(stop, self._ends[number])
+            part = target[(row - start) * row_bytes : (end - start) * row_bytes]
+            skipped = (row - self._starts[number]) * row_bytes
+            self._fill(number, self._headers[number].offset + skipped, part)
+            number, row = number + 1, end
+        return out
+
+    def _fill(self, number: int, offset: int, target: memoryview) -> None:
+        done = 0
+        while done < len(target):
+            part = target[done : done + _LARGEST_READ]
+            try:
+                count = _read_at(self._handles[number], part, offset + done)
+            except OSError as error:
+                raise unreadable(self._paths[number], error) from None
+            if not count:
+                raise ShardChangedError(
+                    f"{self._paths[number]} ended at byte {offset + done} while it was read; "
+                    f"expected {len(target) - done} more. It was cut short during the run: stop "
+                    "whatever writes to it and run again."
+                )
+            done += count
+
+    def _close(self) -> None:
+        while self._handles:
+            os.close(self._handles.pop())
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _read_at(handle: int, target: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [target], offset)
+    data = os.pread(handle, len(target), offset)
+    target[: len(data)] = data
+    return len(data)
+
+
+def _check_unchanged(path: Path, status: os.stat_result, header: ShardHeader) -> None:
+    if identity_of(status) != header.identity:
+        raise ShardChangedError(
+            f"{path} changed during the run: it had {header.identity[2]:,} bytes when it was "
+            f"checked and has {status.st_size:,} now, with another time or inode. "
+            "Stop whatever writes to it and run again."
+        )

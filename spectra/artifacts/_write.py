@@ -1,0 +1,139 @@
+"""Writing an artifact: shards cut at sample borders, then the index, the config last of all.
+
+An old config.json is removed first and the new one comes last, so at no moment does a config list
+shards of two writings; a directory without one is unfinished. What is written first passes the
+reader's own validation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spectra.artifacts._config import parse_config
+from spectra.artifacts._encode import (
+    Cuts,
+    index_text,
+    sample_entries,
+    shard_entries,
+    shard_header,
+    with_extra,
+)
+from spectra.artifacts._index import parse_index
+from spectra.artifacts._layout import (
+    CONFIG_NAME,
+    FORMAT_VERSION,
+    INDEX_NAME,
+    NO_EXTRA,
+    Sample,
+)
+from spectra.artifacts._shardnames import shard_name
+from spectra.artifacts._source import Blocks, Source
+from spectra.atomic import output_error, replacing, sync_directory, write_bytes
+from spectra.errors import ShardShapeError
+from spectra.strict_json import JSON, JSONObject, dumps
+
+
+def write_artifact(  # noqa: PLR0913  each is a fact of the artifact
+    path: str | os.PathLike[str],
+    *,
+    model: str,
+    layers: Mapping[int, Blocks],
+    samples: Sequence[Sample],
+    final_norm: bool | None,
+    primary: int | None = None,
+    shard_rows: int = 65536,
+    extra: JSONObject = NO_EXTRA,
+    index_extra: JSONObject = NO_EXTRA,
+) -> Path:
+    """Write the directory `path` in the published layout and return it.
+
+    Args:
+        path: The model's directory, made where absent.
+        model: The model's name.
+        layers: For each layer's index its rows, [num_tokens, dim] in bfloat16, float16 or float32,
+            whole or as an iterable of blocks of rows in order. Iterables are consumed once, layer
+            by layer, a block in memory at a time.
+        samples: The traces, their ranges as in index.json.
+        final_norm: Whether the model's final norm was applied to the rows; None if unknown.
+        primary: The layer that config.json's `shards` describe; the last one by default.
+        shard_rows: Rows a shard may have; a longer sample has a longer shard of its own.
+        extra: Further fields of config.json; fields of the layout win over them.
+        index_extra: Further fields of index.json, likewise.
+
+    Raises:
+        InputError: What the reader would refuse, before anything is written; or rows that do not
+            fit the samples (`ShardShapeError`, `ShardDtypeError`).
+        OutputError: The operating system refuses.
+    """
+    path = Path(path)
+    num_tokens = max((s.global_offset + s.num_tokens for s in samples), default=0)
+    cuts = _cuts(samples, shard_rows)
+    sources = {layer: Source(layer, blocks) for layer, blocks in sorted(layers.items())}
+    main = sources[max(sources) if primary is None else primary]
+    known: dict[str, JSON] = {
+        "format_version": FORMAT_VERSION,
+        "model": model,
+        "layer": main.layer,
+        "saved_layers": list(sources),
+        "hidden_dim": main.dim,
+        "storage_dtype": main.dtype,
+        "num_tokens": num_tokens,
+        "num_samples": len(samples),
+        "num_steps": sum(len(sample.steps) for sample in samples),
+        "shards": shard_entries(main.layer, cuts),
+        "layers": [
+            {"index": layer, "final_norm": final_norm, "shards": shard_entries(layer, cuts)}
+            for layer in sources
+        ],
+    }
+    config = with_extra(known, extra)
+    index = with_extra(
+        {"format_version": FORMAT_VERSION, "samples": sample_entries(samples)}, index_extra
+    )
+    parse_config(config, str(path / CONFIG_NAME))
+    parse_index(index, str(path / INDEX_NAME), num_tokens)
+    _prepare(path)
+    for source in sources.values():
+        _write_layer(path, source, main, cuts)
+    write_bytes(path / INDEX_NAME, index_text(index).encode())
+    write_bytes(path / CONFIG_NAME, dumps(config).encode())
+    return path
+
+
+def _cuts(samples: Sequence[Sample], shard_rows: int) -> Cuts:
+    """Row ranges of the shards, each ending where a sample ends."""
+    cuts: Cuts = []
+    start = end = 0
+    for sample_end in sorted(s.global_offset + s.num_tokens for s in samples):
+        if sample_end - start > shard_rows and end > start:
+            cuts.append((start, end))
+            start = end
+        end = sample_end
+    return [*cuts, (start, end)] if end > start else cuts
+
+
+def _prepare(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / CONFIG_NAME).unlink(missing_ok=True)
+        sync_directory(path)
+    except OSError as error:
+        raise output_error(path, error) from None
+
+
+def _write_layer(path: Path, source: Source, main: Source, cuts: Cuts) -> None:
+    if (source.dim, source.dtype) != (main.dim, main.dtype):
+        raise ShardShapeError(
+            f"Layer {source.layer} has rows of {source.dim} {source.dtype}, layer {main.layer} of "
+            f"{main.dim} {main.dtype}. Expected one width and dtype for all layers."
+        )
+    for number, (start, end) in enumerate(cuts):
+        with replacing(path / shard_name(source.layer, number)) as stream:
+            stream.write(shard_header(end - start, source.dim, source.dtype))
+            for piece in source.take(end - start):
+                stream.write(np.ascontiguousarray(piece).view(np.uint8).reshape(-1).data)
+    source.expect_end()

@@ -1,0 +1,81 @@
+"""Where the heavy arithmetic runs: one interface, a host and a device implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendUnavailableError, UsageError
+from ..linalg import F64, Reduced
+from .sums import Sums as Sums
+
+BackendName = Literal["auto", "cpu", "gpu", "tpu"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+
+_INSTALL = {
+    "gpu": 'pip install "spectra-metrics[cuda]"   (NVIDIA, CUDA 13)',
+    "tpu": 'pip install "spectra-metrics[tpu]"',
+}
+
+
+class Backend(Protocol):
+    """Products and reductions of groups of rows, float64.
+
+    `name` is the platform, `batch` how many groups are worth reducing together. Methods that take `Sums`
+    may overwrite or donate the first one's arrays; `shift` [d] must be the same for sums that merge.
+    """
+
+    name: str
+    batch: int
+
+    def zeros(self, dim: int) -> Sums:
+        """The sums of no rows."""
+        ...
+
+    def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
+        """`sums` with the rows [m, d] (any float dtype) added."""
+        ...
+
+    def merge(self, into: Sums, other: Sums) -> Sums:
+        """The sums of both sets of rows."""
+        ...
+
+    def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
+        """Tridiagonal forms from moments of at least one row each."""
+        ...
+
+    def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
+        """Tridiagonal forms from rows [n, d], n >= 1, by n x n products."""
+        ...
+
+
+def select_backend(name: str = "auto") -> Backend:
+    """The backend of this name; "auto" takes what JAX prefers here.
+
+    Raises:
+        UsageError: the name is none of auto, cpu, gpu, tpu.
+        BackendUnavailableError: JAX sees no such device; the message has the install line.
+    """
+    import jax
+
+    if name not in BACKENDS:
+        raise UsageError(f"backend {name!r} is not known. Expected one of: {', '.join(BACKENDS)}.")
+    platform = jax.default_backend() if name == "auto" else name
+    if platform == "cpu":
+        from .host import HostBackend
+
+        return HostBackend()
+    try:
+        device = jax.devices(platform)[0]
+    except RuntimeError as error:
+        raise BackendUnavailableError(
+            f"--backend {name}: JAX {jax.__version__} sees no {name} here (devices: "
+            f"{', '.join(str(d) for d in jax.devices())}). Install support with\n  {_INSTALL[name]}\n"
+            "or run with --backend cpu."
+        ) from error
+    from .device import DeviceBackend
+
+    return DeviceBackend(device)

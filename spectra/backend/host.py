@@ -1,0 +1,81 @@
+"""The host backend: NumPy's BLAS for products, LAPACK for reductions, in float64.
+
+On a CPU the libraries behind NumPy and SciPy outrun XLA's float64 products and expose values-only
+reductions, so they serve there behind the interface that the device backend implements with JAX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas
+
+from ..linalg import F64, Reduced, Tridiagonal, reduce_along, reduce_in_place
+from .sums import Sums
+
+
+class HostBackend:
+    """Products and reductions by BLAS and LAPACK; one group at a time."""
+
+    name = "cpu"
+    batch = 1
+
+    def zeros(self, dim: int) -> Sums:
+        """The sums of no rows."""
+        return Sums(0, np.zeros(dim), np.zeros((dim, dim), order="F"))
+
+    def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
+        """Sums with the rows [m, d] of any float dtype added; overwrites `sums.gram`."""
+        y = rows.astype(np.float64)
+        y -= shift
+        gram = blas.dsyrk(1.0, y.T, beta=1.0, c=sums.gram, lower=1, overwrite_c=1)
+        return Sums(sums.rows + len(y), sums.total + y.sum(axis=0), gram)
+
+    def merge(self, into: Sums, other: Sums) -> Sums:
+        """The sums of both sets of rows; overwrites `into.gram`."""
+        into.gram[...] += other.gram
+        return Sums(into.rows + other.rows, into.total + other.total, into.gram)
+
+    def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
+        """The tridiagonal forms of groups from their moments; leaves the sums as they are."""
+        return [_from_moments(sums, shift) for sums in batch]
+
+    def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
+        """The tridiagonal forms of groups from their rows [n, d], n >= 1, through n x n products."""
+        return [_from_rows(rows) for rows in batch]
+
+
+def _from_moments(sums: Sums, shift: F64) -> Reduced:
+    n, offset = sums.rows, sums.total / sums.rows
+    mean = shift + offset
+    scatter = blas.dsyr(-float(n), offset, a=sums.gram, lower=1)
+    trace = max(float(scatter.trace()), 0.0)
+    mean_energy = n * float(mean @ mean)
+    t = reduce_along(scatter, mean)
+    raw = Tridiagonal(t.diag.copy(), t.off)
+    raw.diag[0] += mean_energy
+    return Reduced(t, raw, trace + mean_energy, mean_energy, n * float(offset @ offset))
+
+
+def _from_rows(rows: NDArray[np.generic]) -> Reduced:
+    """K = XX' in the basis whose first vector is (1, ..., 1) / sqrt(n), built from centred rows.
+
+    The Householder reflection that takes that vector to the first axis maps X to -sqrt(n) mean and, in
+    rows 2..n, to z_i - z_1 / (sqrt(n) + 1) with z the centred rows: no large mean enters the latter.
+    """
+    z = rows.astype(np.float64)
+    n = len(z)
+    mean = z.mean(axis=0)
+    z -= mean
+    trace = float(np.vdot(z, z))
+    mean_energy = n * float(mean @ mean)
+    reflected = z[1:] - z[0] / (np.sqrt(n) + 1)
+    k = np.zeros((n, n), order="F")
+    k[0, 0] = mean_energy
+    k[1:, 0] = -np.sqrt(n) * (reflected @ mean)
+    k[1:, 1:] = reflected @ reflected.T
+    t = reduce_in_place(k)
+    centered = Tridiagonal(t.diag[1:], t.off[1:])
+    return Reduced(centered, t, trace + mean_energy, mean_energy, 0.0)

@@ -1,0 +1,83 @@
+"""Every option of a run, as one frozen object that is printed, stored and mapped one to one to flags."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..backend import BACKENDS, BackendName
+from ..errors import UsageError
+from ..grouping import DepthMode
+from ..metrics import Convention, convention
+from ..pooling import POOLS, Pool
+
+NonFinite = Literal["null", "drop", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """How to run the spectral stage.
+
+    Attributes:
+        pools: which step poolings.
+        layers: saved layers to process; empty for the primary one, "all" for all.
+        convention: preset name or a `Convention`.
+        categories: preset name or path of the category map.
+        max_categories: macro categories beyond this many (fewest tokens first) are merged into "(other)".
+        num_bins: relative depth bins.
+        depth: depth by "step" (each step is one unit) or by "token".
+        counts: rows of the matched-count sweep; empty for the grid 32, 64, ... up to 4096.
+        repeats: subsamples a count.
+        seed: seed of the subsamples.
+        nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the tokens
+            out, "error" stops at the first.
+        backend: "auto", "cpu", "gpu" or "tpu".
+        max_memory: bytes that row stores and moments may take; 0 for 60 % of the memory available.
+    """
+
+    pools: tuple[Pool, ...] = POOLS
+    layers: tuple[int, ...] | Literal["all"] = ()
+    convention: str | Convention = "default"
+    categories: str | Path = "identity"
+    max_categories: int = 64
+    num_bins: int = 10
+    depth: DepthMode = "step"
+    counts: tuple[int, ...] = ()
+    repeats: int = 5
+    seed: int = 0
+    nonfinite: NonFinite = "null"
+    backend: BackendName = "auto"
+    max_memory: int = 0
+    chosen: Convention = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check every option; the only place where they are checked."""
+        object.__setattr__(self, "chosen", convention(self.convention))
+        _one_of("backend", (self.backend,), BACKENDS)
+        _one_of("depth", (self.depth,), get_args(DepthMode))
+        _one_of("nonfinite", (self.nonfinite,), get_args(NonFinite))
+        _one_of("pools", self.pools, POOLS)
+        for name, least in (("num_bins", 1), ("repeats", 1), ("max_categories", 1), ("max_memory", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}. Expected {least} or more.")
+        if not self.pools or len(set(self.pools)) < len(self.pools):
+            raise UsageError(f"pools is {list(self.pools)}. Expected at least one, each once.")
+        if any(count < 2 for count in self.counts) or list(self.counts) != sorted(set(self.counts)):
+            raise UsageError(
+                f"counts is {list(self.counts)}. Expected increasing whole numbers of 2 or more."
+            )
+
+    def asdict(self) -> dict[str, Any]:
+        """The options as plain JSON values."""
+        options = asdict(self)
+        del options["chosen"]
+        options["convention"] = self.chosen.name
+        options["categories"] = str(self.categories)
+        return options
+
+
+def _one_of(name: str, values: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    for value in values:
+        if value not in allowed:
+            raise UsageError(f"{name} is {value!r}. Expected one of: {', '.join(allowed)}.")

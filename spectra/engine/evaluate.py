@@ -1,0 +1,255 @@
+"""One layer: plan, one pass over the shards, group solves, and a second look at what was not resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from ..artifacts import RowReader
+from ..backend import Backend, Sums
+from ..errors import NonFiniteRowsError
+from ..grouping import Group, Ints, Steps
+from ..linalg import F64, Spectra
+from ..pooling import PooledRows, StepTokens, pooled_rows
+from .collect import Collector, RowStore
+from .combine import Part, Tree
+from .config import RunConfig
+from .plan import PoolPlan, Sample, planned_bytes, sweeps
+from .solve import Solver, normalised_eigenvalues, repaired
+from .stream import Stream
+
+DEFAULT_ALPHA_RANKS = (11, 100)
+PILOT_ROWS = 1024
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class PoolResult:
+    """Spectra of one pool.
+
+    Attributes:
+        plan: the pool's plan, with the rows' labels.
+        spectra: of every group that has rows.
+        eigenvalues: what the convention's statistics are computed from, a group that has rows.
+        sampled: the same for each subsample and count of the sweep.
+        bad: sorted numbers of the pool's rows that are not finite (kept, as zeros).
+        bad_tokens: the global token row of the first bad value behind each of `bad`.
+    """
+
+    plan: PoolPlan
+    spectra: dict[Group, Spectra] = field(default_factory=dict)
+    eigenvalues: dict[Group, F64] = field(default_factory=dict)
+    sampled: dict[tuple[Group, int, int], F64] = field(default_factory=dict)
+    bad: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    bad_tokens: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """What evaluating a layer will do and take."""
+
+    pairs: StepTokens
+    pools: tuple[PoolPlan, ...]
+    sweeps: tuple[range, ...]
+    planned_bytes: int
+    dropped: Ints
+
+
+def plan_layer(
+    steps: Steps, dim: int, itemsize: int, config: RunConfig, limit: int, dropped: Ints
+) -> LayerPlan:
+    """Plan all pools of one layer; `dropped` are sorted token rows to leave out."""
+    pairs = StepTokens.of(steps, dropped)
+    plans = [
+        PoolPlan.of(
+            pooled_rows(pool, steps, pairs, config.num_bins, config.depth),
+            dim,
+            8 if pool == "mean" else itemsize,
+            config.counts,
+            config.repeats,
+            config.seed,
+        )
+        for pool in config.pools
+    ]
+    ranges = sweeps(plans, limit)
+    return LayerPlan(pairs, tuple(plans), tuple(ranges), planned_bytes(plans, ranges), dropped)
+
+
+def evaluate_layer(
+    plan: LayerPlan,
+    reader: RowReader,
+    config: RunConfig,
+    backend: Backend,
+    progress: Progress,
+    locate: Callable[[int], str],
+) -> list[PoolResult]:
+    """The spectra of all groups and subsamples of one layer, a result a pool.
+
+    `progress` is told the stage, how much of it is done, and its whole; `locate` names a token row.
+    """
+    stream = Stream(reader, plan.pairs)
+    shift = pilot(reader)
+    jobs = [_PoolJob(pool, shift, reader, backend, config) for pool in plan.pools]
+    for categories in plan.sweeps:
+        collectors = [job.open(categories) for job in jobs]
+        wanted = [pool.among(categories) for pool in plan.pools]
+        pools = [pool.rows for pool in plan.pools]
+        advance = _reading(progress, reader)
+        for number, rows, numbers in stream.blocks(pools, wanted, advance):
+            if config.nonfinite == "error" and len(stream.bad):
+                raise NonFiniteRowsError(_first_bad(locate(int(stream.bad[0]))))
+            collectors[number].add(rows, numbers)
+        for job, collector in zip(jobs, collectors, strict=True):
+            collector.finish()
+            job.close(categories, collector, progress)
+    for job in jobs:
+        job.finish(stream, progress)
+    return [job.result for job in jobs]
+
+
+def pilot(reader: RowReader) -> F64:
+    """The shift [d] that moments are taken around: the median of evenly spaced token rows, in float32.
+
+    Any shift gives the same spectra in exact arithmetic; one near the mean keeps large means from costing
+    digits. It depends on the states alone, so labels and options do not move results by rounding.
+    """
+    places = np.unique(np.linspace(0, reader.num_rows - 1, min(PILOT_ROWS, reader.num_rows)).astype(int))
+    rows = np.stack([reader.read(int(p), int(p) + 1)[0] for p in places]).astype(np.float64)
+    finite = rows[np.isfinite(rows).all(axis=1)]
+    if len(finite) == 0:
+        return np.zeros(reader.dim)
+    return np.median(finite, axis=0).astype(np.float32).astype(np.float64)
+
+
+class _PoolJob:
+    """One pool's way through the sweeps."""
+
+    def __init__(
+        self, plan: PoolPlan, shift: F64, reader: RowReader, backend: Backend, config: RunConfig
+    ) -> None:
+        self.result = PoolResult(plan)
+        self._plan, self._shift, self._backend = plan, shift, backend
+        self._convention = config.chosen
+        self._alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
+        self._dtype = np.dtype(np.float64) if plan.rows.pool == "mean" else reader.dtype
+        self._lasting = RowStore(plan.lasting, plan.dim, self._dtype)
+        self._solver: Solver[Group] = Solver(plan.dim, shift, backend, self._alpha)
+        self._tree = Tree(plan, shift, backend, self._emit)
+        order = np.argsort(plan.rows.atom, kind="stable")
+        self._by_atom = np.split(order, np.cumsum(plan.atom_rows)[:-1])
+
+    def open(self, categories: range) -> Collector:
+        return Collector(
+            self._plan, categories, self._lasting, self._dtype, self._shift, self._backend
+        )
+
+    def close(self, categories: range, collector: Collector, progress: Progress) -> None:
+        """Solve what is complete after these categories."""
+        numbers = dict(enumerate(self._by_atom))
+        total = len(self._plan.rows.atoms.categories)
+        for c in categories:
+            self._tree.category(c, collector, numbers)
+            progress(f"solving {self._plan.rows.pool}", c + 1, total)
+        if categories.stop == total:
+            self._tree.finish(collector)
+            self._solver.finish()
+            self._solve_samples(collector, progress)
+
+    def finish(self, stream: Stream, progress: Progress) -> None:
+        """Repair unresolved groups, apply row normalisation, note non-finite rows."""
+        rows, result = self._plan.rows, self.result
+        result.bad, result.bad_tokens = _bad_rows(rows, stream)
+        for group, solved in self._solver.results.items():
+            blocks = partial(_group_blocks, rows, group, stream)
+            spectra = repaired(solved, blocks)
+            result.spectra[group] = spectra
+            if self._convention.row_norm:
+                values = normalised_eigenvalues(
+                    blocks, spectra.rows, spectra.dim, self._backend, self._alpha
+                )
+            else:
+                values = self._chosen(spectra)
+            result.eigenvalues[group] = values
+
+    def _emit(self, group: Group, part: Part, collector: Collector) -> None:
+        if isinstance(part, Sums):
+            self._solver.submit(group, part)
+        elif len(part):
+            self._solver.submit(group, collector.rows(part))
+
+    def _chosen(self, spectra: Spectra) -> F64:
+        return spectra.centered if self._convention.centered else spectra.uncentered
+
+    def _solve_samples(self, collector: Collector, progress: Progress) -> None:
+        samples = self._plan.samples
+        solver: Solver[tuple[int, int]] = Solver(
+            self._plan.dim, self._shift, self._backend, self._alpha
+        )
+        for number, sample in enumerate(samples):
+            self._submit_sample(solver, number, sample, collector)
+            progress(f"matched counts {self._plan.rows.pool}", number + 1, len(samples))
+        solver.finish()
+        for (number, count), spectra in sorted(solver.results.items()):
+            sample = samples[number]
+
+            def blocks(numbers: Ints = sample.rows[:count]) -> Iterator[F64]:
+                yield collector.rows(numbers).astype(np.float64)
+
+            key = (sample.group, sample.repeat, count)
+            if self._convention.row_norm:
+                self.result.sampled[key] = normalised_eigenvalues(
+                    blocks, count, self._plan.dim, self._backend, self._alpha
+                )
+            else:
+                self.result.sampled[key] = self._chosen(repaired(spectra, blocks))
+
+    def _submit_sample(
+        self, solver: Solver[tuple[int, int]], number: int, sample: Sample, collector: Collector
+    ) -> None:
+        rows = collector.rows(sample.rows)
+        sums, done = self._backend.zeros(self._plan.dim), 0
+        for count in sample.counts:
+            if count <= self._plan.dim:
+                solver.submit((number, count), rows[:count])
+                continue
+            sums = self._backend.accumulate(sums, rows[done:count], self._shift)
+            done = count
+            solver.submit((number, count), sums)
+            if self._backend.batch > 1 and count != sample.counts[-1]:
+                # A queued batch still holds the arrays that the next update would take over.
+                sums = self._backend.merge(self._backend.zeros(self._plan.dim), sums)
+
+
+def _group_blocks(rows: PooledRows, group: Group, stream: Stream) -> Iterator[F64]:
+    """A group's rows in float64, read again from the shards."""
+    wanted = rows.atoms.mask(group)[rows.atom]
+    for _, block, _ in stream.blocks([rows], [wanted]):
+        yield block.astype(np.float64)
+
+
+def _reading(progress: Progress, reader: RowReader) -> Callable[[int], None]:
+    return lambda rows: progress("reading", rows, reader.num_rows)
+
+
+def _first_bad(where: str) -> str:
+    return (
+        f"{where}: the hidden state holds NaN or infinity (--nonfinite error). "
+        "Expected finite values; use --nonfinite null to leave the groups undefined, or --nonfinite drop "
+        "to leave such tokens out."
+    )
+
+
+def _bad_rows(rows: PooledRows, stream: Stream) -> tuple[Ints, Ints]:
+    """Numbers of a pool's rows that rest on a bad token, and that token."""
+    if rows.pool == "mean":
+        pairs = stream.pairs
+        low = pairs.token[pairs.first[rows.step]]
+        high = pairs.token[pairs.first[rows.step + 1] - 1] + 1
+    else:
+        low, high = rows.token, rows.token + 1
+    before = np.searchsorted(stream.bad, low)
+    numbers = np.flatnonzero(np.searchsorted(stream.bad, high) > before)
+    return numbers, stream.bad[before[numbers]]

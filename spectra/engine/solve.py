@@ -1,0 +1,86 @@
+"""From parts to spectra: batches for the backend, and the sure route where a Gram matrix falls short."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backend import Backend, Sums
+from ..linalg import F64, Reduced, Spectra, normalised_rows, solve, spectra_of_blocks
+from ..linalg.rowspace import Blocks
+from ..linalg.spectrum import Method
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Solver(Generic[Key]):
+    """Reduces sets of rows or moments in batches; `results` holds a spectrum a key after `finish`."""
+
+    def __init__(
+        self, dim: int, shift: F64, backend: Backend, alpha_ranks: tuple[int, int]
+    ) -> None:
+        """Solve for rows of width dim whose moments were taken around `shift`."""
+        self._dim, self._shift, self._backend, self._alpha = dim, shift, backend, alpha_ranks
+        self._moments: list[tuple[Key, Sums]] = []
+        self._rows: list[tuple[Key, NDArray[Any]]] = []
+        self.results: dict[Key, Spectra] = {}
+
+    def submit(self, key: Key, part: Sums | NDArray[Any]) -> None:
+        """Queue a set of at least one row: its moments, or its rows [n, d]."""
+        if isinstance(part, Sums):
+            self._moments.append((key, part))
+        else:
+            self._rows.append((key, part))
+        if max(len(self._moments), len(self._rows)) >= self._backend.batch:
+            self.finish()
+
+    def finish(self) -> None:
+        """Solve what is queued."""
+        if self._moments:
+            keys, sums = zip(*self._moments, strict=True)
+            reduced = self._backend.reduce_moments(sums, self._shift)
+            self._store(keys, reduced, [s.rows for s in sums], "moments")
+            self._moments.clear()
+        if self._rows:
+            keys, rows = zip(*self._rows, strict=True)
+            self._store(keys, self._backend.reduce_rows(rows), [len(r) for r in rows], "rows")
+            self._rows.clear()
+
+    def _store(
+        self, keys: tuple[Key, ...], reduced: list[Reduced], rows: list[int], method: Method
+    ) -> None:
+        for key, one, n in zip(keys, reduced, rows, strict=True):
+            self.results[key] = solve(one, n, self._dim, method, self._alpha)
+
+
+def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
+    """The same spectra where they are resolved, else by QR and SVD of the rows."""
+    if spectra.resolved:
+        return spectra
+    by_rows = spectra_of_blocks(blocks, spectra.dim)
+    return by_rows.with_covariance(spectra.covariance)
+
+
+def normalised_eigenvalues(
+    blocks: Blocks, rows: int, dim: int, backend: Backend, alpha_ranks: tuple[int, int]
+) -> F64:
+    """Squared singular values [min(n, d)] of the group's rows, centred and scaled to length 1 each."""
+    mean = sum((block.sum(axis=0) for block in blocks()), np.zeros(dim)) / rows
+
+    def unit_blocks() -> Any:
+        return (normalised_rows(block, mean, rows) for block in blocks())
+
+    origin = np.zeros(dim)
+    solver: Solver[None] = Solver(dim, origin, backend, alpha_ranks)
+    if rows <= dim:
+        solver.submit(None, np.concatenate(list(unit_blocks())))
+    else:
+        sums = backend.zeros(dim)
+        for block in unit_blocks():
+            sums = backend.accumulate(sums, block, origin)
+        solver.submit(None, sums)
+    solver.finish()
+    return repaired(solver.results[None], unit_blocks).uncentered

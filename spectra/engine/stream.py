@@ -1,0 +1,170 @@
+"""One pass over a layer's shards that yields the rows of all pools, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifacts import RowReader
+from ..grouping import Ints
+from ..pooling import PooledRows, StepTokens
+
+BLOCK_BYTES = 16 << 20
+Progress = Callable[[int], None]
+
+
+class Block(NamedTuple):
+    """Rows [m, d] of pool number `pool`, and their numbers [m] in it."""
+
+    pool: int
+    rows: NDArray[np.generic]
+    numbers: Ints
+
+
+@dataclass(slots=True)
+class Stream:
+    """Reads the token rows that some pooled rows need, once, in file order.
+
+    Attributes:
+        reader: the open layer.
+        pairs: the (token, step) pairs that count.
+        bad: sorted global rows with NaN or infinite values, found so far; those rows are read as zeros.
+        bytes_read: how much was read from the shards.
+    """
+
+    reader: RowReader
+    pairs: StepTokens
+    bad: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    bytes_read: int = 0
+
+    def blocks(
+        self,
+        pools: Sequence[PooledRows],
+        wanted: Sequence[NDArray[np.bool_]],
+        progress: Progress = lambda rows: None,
+    ) -> Iterator[Block]:
+        """The wanted rows ([N] a pool) of several pools from one pass; each row exactly once."""
+        sources = [
+            (_Means if rows.pool == "mean" else _Picks)(number, rows, want, self.pairs)
+            for number, (rows, want) in enumerate(zip(pools, wanted, strict=True))
+        ]
+        size = max(1, BLOCK_BYTES // (self.reader.dim * self.reader.dtype.itemsize))
+        buffer = np.empty((size, self.reader.dim), self.reader.dtype)
+        for start in range(0, self.reader.num_rows, size):
+            stop = min(start + size, self.reader.num_rows)
+            if any(source.needs(start, stop) for source in sources):
+                raw = self.reader.read(start, stop, out=buffer[: stop - start])
+                self.bytes_read += raw.nbytes
+                self._blank_bad_rows(raw, start)
+                for source in sources:
+                    yield from source.take(raw, start, stop)
+            progress(stop)
+
+    def _blank_bad_rows(self, raw: NDArray[Any], start: int) -> None:
+        bad = nonfinite_rows(raw)
+        if len(bad):
+            raw[bad] = 0
+            self.bad = np.union1d(self.bad, bad + start)
+
+
+def scan_bad_rows(reader: RowReader, progress: Progress) -> Ints:
+    """Read every row of a layer for NaN and infinity: their sorted global numbers."""
+    size = max(1, BLOCK_BYTES // (reader.dim * reader.dtype.itemsize))
+    found = [np.empty(0, np.int64)]
+    for start in range(0, reader.num_rows, size):
+        stop = min(start + size, reader.num_rows)
+        found.append(nonfinite_rows(reader.read(start, stop)) + start)
+        progress(stop)
+    return np.concatenate(found)
+
+
+def nonfinite_rows(raw: NDArray[Any]) -> Ints:
+    """Numbers of the rows of raw [m, d] that hold NaN or infinity."""
+    if raw.dtype.itemsize == 2 and raw.dtype != np.float16:
+        # bfloat16: all eight exponent bits set. Integer tests run at memory speed, isfinite does not.
+        exponent = raw.view(np.uint16) & np.uint16(0x7F80)
+        if exponent.size == 0 or exponent.max() < 0x7F80:
+            return np.empty(0, np.int64)
+        return np.flatnonzero((exponent == 0x7F80).any(axis=1))
+    return np.flatnonzero(~np.isfinite(raw).all(axis=1))
+
+
+class _Picks:
+    """Pools whose rows are token rows: all, first, last."""
+
+    def __init__(
+        self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_], pairs: StepTokens
+    ) -> None:
+        self._pool = pool
+        numbers = np.flatnonzero(wanted)
+        # Steps that overlap, or samples out of file order, leave the index unsorted.
+        self._numbers = numbers[np.argsort(rows.token[numbers], kind="stable")]
+        self._tokens = rows.token[self._numbers]
+
+    def needs(self, start: int, stop: int) -> bool:
+        low, high = np.searchsorted(self._tokens, (start, stop))
+        return bool(high > low)
+
+    def take(self, raw: NDArray[Any], start: int, stop: int) -> Iterator[Block]:
+        low, high = np.searchsorted(self._tokens, (start, stop))
+        if high > low:
+            yield Block(self._pool, raw[self._tokens[low:high] - start], self._numbers[low:high])
+
+
+class _Means:
+    """The mean pool: sums over each step's tokens, carried across block borders."""
+
+    def __init__(
+        self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_], pairs: StepTokens
+    ) -> None:
+        self._pool = pool
+        numbers = np.flatnonzero(wanted)
+        step = rows.step[numbers]
+        first, last = pairs.token[pairs.first[step]], pairs.token[pairs.first[step + 1] - 1]
+        order = np.argsort(first, kind="stable")
+        self._numbers, self._first, self._stop = numbers[order], first[order], last[order] + 1
+        self._tokens = np.diff(pairs.first)[step][order]
+        self._reach = np.maximum.accumulate(self._stop) if len(order) else self._stop
+        self._open: dict[int, NDArray[np.float64]] = {}
+
+    def needs(self, start: int, stop: int) -> bool:
+        low, high = self._span(start, stop)
+        return high > low
+
+    def take(self, raw: NDArray[Any], start: int, stop: int) -> Iterator[Block]:
+        low, high = self._span(start, stop)
+        here = np.arange(low, high)
+        here = here[self._stop[low:high] > start]
+        if len(here) == 0:
+            return
+        begin = np.maximum(self._first[here], start) - start
+        end = np.minimum(self._stop[here], stop) - start
+        sums = _range_sums(raw, begin, end)
+        for place in np.flatnonzero(self._first[here] < start):
+            sums[place] += self._open.pop(int(here[place]))
+        unfinished = self._stop[here] > stop
+        for place in np.flatnonzero(unfinished):
+            self._open[int(here[place])] = sums[place].copy()
+        done = here[~unfinished]
+        if len(done):
+            # Divided, not multiplied by an inverse: the mean of equal rows must be that row exactly.
+            yield Block(self._pool, sums[~unfinished] / self._tokens[done, None], self._numbers[done])
+
+    def _span(self, start: int, stop: int) -> tuple[int, int]:
+        """Steps, sorted by first token, that can overlap the block."""
+        return int(np.searchsorted(self._reach, start, side="right")), int(
+            np.searchsorted(self._first, stop)
+        )
+
+
+def _range_sums(raw: NDArray[Any], begin: Ints, end: Ints) -> NDArray[np.float64]:
+    """float64 sums of raw [m, d] over the half-open row ranges, which may overlap: [len(begin), d]."""
+    low, high = int(begin.min()), int(end.max())
+    values = np.zeros((high - low + 1, raw.shape[1]))
+    values[:-1] = raw[low:high]
+    borders = np.stack([begin - low, end - low], axis=1).ravel()
+    return np.asarray(np.add.reduceat(values, borders, axis=0)[::2])

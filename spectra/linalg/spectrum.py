@@ -1,0 +1,125 @@
+"""One reduction, three routes: the spectra of a group from its moments or from its rows.
+
+Let C be the centred scatter of X [n, d], mu its mean row and G = X'X = C + n mu mu'. In a basis whose
+first vector is mu / |mu|, C reduces to a tridiagonal T and G to T + n |mu|^2 e1 e1': one O(d^3)
+reduction and O(d^2) solves give both spectra. For n <= d the same holds for K = XX' with the vector
+(1, ..., 1) / sqrt(n) first: K's values are T's, the centred ones those of T without its first row and
+column. In both forms the mean is kept apart from the centred part until after the reduction, so that a
+large mean costs the small values no digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from .resolution import EPS, ROUNDING, TOLERABLE, statistic_error
+from .tridiagonal import F64, Tridiagonal, definite_eigenvalues, eigenvalues
+
+Method = Literal["moments", "rows", "svd"]
+
+
+class Reduced(NamedTuple):
+    """What a backend hands over after the O(d^3) part: two tridiagonals and the energies.
+
+    Attributes:
+        centered: T whose eigenvalues are those of the centred scatter.
+        raw: T whose eigenvalues are those of X'X.
+        energy: sum of squares of X, the square of its Frobenius norm.
+        mean_energy: n |mean row|^2.
+        shift_energy: n |mean - shift|^2, what centring took out of the Gram matrix as accumulated;
+            rounding is relative to its largest eigenvalue, at most this plus the centred one.
+    """
+
+    centered: Tridiagonal
+    raw: Tridiagonal
+    energy: float
+    mean_energy: float
+    shift_energy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spectra:
+    """Squared singular values of one group of n rows in d dimensions, descending, float64.
+
+    Attributes:
+        rows, dim: n and d.
+        centered: [min(n - 1, d)] squared singular values of the centred rows.
+        uncentered: [min(n, d)] squared singular values of the rows as they are.
+        covariance: [min(n - 1, d)] eigenvalues of the centred scatter, found by another algorithm than
+            `centered` (QL iteration on T, against dqds on its bidiagonal factor or an SVD of the rows).
+        energy, mean_energy: |X|_F^2 and n |mean|^2.
+        method: "moments" or "rows" (one reduction of a d x d or n x n Gram matrix), "svd" (of the rows,
+            where a Gram matrix cannot resolve the tail).
+        error: first-order bound of the relative error of the statistics; 0 for "svd".
+    """
+
+    rows: int
+    dim: int
+    centered: F64
+    uncentered: F64
+    covariance: F64
+    energy: float
+    mean_energy: float
+    method: Method
+    error: float = 0.0
+
+    @property
+    def resolved(self) -> bool:
+        """Whether every statistic is within the accuracy bar of an SVD of the rows."""
+        return self.error <= TOLERABLE
+
+    @property
+    def disagreement(self) -> float | None:
+        """Largest relative difference between the covariance and the SVD route's eigenvalues.
+
+        Over the values that both find above zero; None if there are none.
+        """
+        both = (self.covariance > 0) & (self.centered > 0)
+        if not both.any():
+            return None
+        return float(np.abs(self.covariance[both] / self.centered[both] - 1).max())
+
+    def with_covariance(self, covariance: F64) -> Spectra:
+        """The same with another set of eigenvalues for the covariance route."""
+        return replace(self, covariance=covariance)
+
+
+def solve(
+    reduced: Reduced, rows: int, dim: int, method: Method, alpha_ranks: tuple[int, int]
+) -> Spectra:
+    """The spectra from the tridiagonals, with the bound on what rounding did to them."""
+    covariance = np.maximum(eigenvalues(reduced.centered), 0.0)[: min(rows - 1, dim)]
+    centered = definite_eigenvalues(reduced.centered)
+    centered = covariance if centered is None else centered[: len(covariance)]
+    noise = ROUNDING * EPS * (float(covariance.max(initial=0.0)) + reduced.shift_energy)
+    raw_noise = noise
+    uncentered = definite_eigenvalues(reduced.raw)
+    if uncentered is None:
+        uncentered = np.maximum(eigenvalues(reduced.raw), 0.0)
+        raw_noise += ROUNDING * EPS * reduced.mean_energy
+    uncentered = uncentered[: min(rows, dim)]
+    error = max(
+        statistic_error(covariance, noise, alpha_ranks),
+        statistic_error(uncentered, raw_noise, alpha_ranks),
+    )
+    cut = zero_cut(rows, dim, reduced.energy)
+    return Spectra(
+        rows,
+        dim,
+        np.where(centered > cut, centered, 0.0),
+        np.where(uncentered > cut, uncentered, 0.0),
+        np.where(covariance > cut, covariance, 0.0),
+        reduced.energy,
+        reduced.mean_energy,
+        method,
+        error if np.isfinite(covariance).all() else np.inf,
+    )
+
+
+def zero_cut(rows: int, dim: int, energy: float) -> float:
+    """The squared singular value up to which a value is rounding: (max(n, d) * eps * |X|_F)^2."""
+    return float((max(rows, dim) * EPS) ** 2 * energy)
+

@@ -1,0 +1,56 @@
+"""Writing a run: every file atomically, `run.json` last as the mark that the directory is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .. import strict_json
+from ..atomic import write_bytes
+from ..errors import InputError
+from .documents import FILES
+
+RUN_FILE = "run.json"
+TABLE_FILE = "metrics.csv"
+_LARGEST_RUN_FILE = 64 << 20
+
+
+def commit(out: Path, files: Mapping[str, bytes], run: Mapping[str, Any]) -> None:
+    """Write `files` (relative name to content) under `out`, then run.json with their sha256.
+
+    An earlier run.json is removed first, so that a directory without one is unfinished, and files of
+    the earlier run that this one does not have are removed after.
+    """
+    stale = _earlier_outputs(out) - set(files)
+    (out / RUN_FILE).unlink(missing_ok=True)
+    for name, content in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+    for name in sorted(stale):
+        (out / name).unlink(missing_ok=True)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    document = {**run, "outputs": digests}
+    write_bytes(out / RUN_FILE, strict_json.dumps(document).encode())
+
+
+def is_output_name(name: str) -> bool:
+    """Whether a relative name is one that a run writes: [layer_<L>/]pool_<p>/<file> or metrics.csv."""
+    parts = PurePosixPath(name).parts
+    if parts == (TABLE_FILE,):
+        return True
+    if parts[:1] and parts[0].startswith("layer_") and parts[0][6:].isdecimal():
+        parts = parts[1:]
+    return len(parts) == 2 and parts[0].startswith("pool_") and parts[1] in FILES
+
+
+def _earlier_outputs(out: Path) -> set[str]:
+    """The outputs that an earlier run.json lists; none where there is none that can be read."""
+    try:
+        earlier = strict_json.load(out / RUN_FILE, max_bytes=_LARGEST_RUN_FILE)
+    except InputError:
+        return set()
+    outputs = earlier.get("outputs") if isinstance(earlier, dict) else None
+    return {name for name in outputs if is_output_name(name)} if isinstance(outputs, dict) else set()

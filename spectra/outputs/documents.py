@@ -1,0 +1,111 @@
+"""The four files of a pool as plain dicts, in the published layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..grouping import SEGMENTS, Atoms, DepthMode, Group
+from .groups import PoolRecords
+
+FORMAT_VERSION = 1
+FILES = (
+    "basic_metrics.json",
+    "depth_profile.json",
+    "token_count_sweep.json",
+    "svd_vs_covariance.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the four files of a pool share."""
+
+    model: str
+    layer: int
+    final_norm: bool | None
+    pool: str
+    dim: int
+    convention: Mapping[str, Any]
+    categories: Mapping[str, Any]
+
+    def asdict(self) -> dict[str, Any]:
+        """The head in file order."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {"format_version": FORMAT_VERSION, **fields}
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """How the matched-count subsamples were drawn."""
+
+    counts: tuple[int, ...]
+    repeats: int
+    seed: int
+    pool: str
+
+    def asdict(self) -> dict[str, Any]:
+        """The sweep's own head."""
+        unit = "token" if self.pool == "all" else "step"
+        return {
+            "counts": list(self.counts),
+            "repeats": self.repeats,
+            "seed": self.seed,
+            "sampling": {
+                "unit": unit,
+                "replacement": False,
+                "nested": True,
+                "keys": "PCG64 seeded by SHA-256 of seed, file, pool, group and repeat",
+            },
+        }
+
+
+def documents(
+    head: Head, atoms: Atoms, records: PoolRecords, sweep: SweepOptions, depth: DepthMode
+) -> dict[str, dict[str, Any]]:
+    """File name to content, for the four files."""
+    shared = head.asdict()
+
+    def record(group: Group) -> dict[str, Any]:
+        return records.records[group].asdict()
+
+    def bins(segment: str | None, category: str | None, kind: str) -> list[dict[str, Any]]:
+        return [record(Group(kind, segment, category, b)) for b in range(atoms.num_bins)]
+
+    depths = {
+        "num_bins": atoms.num_bins,
+        "depth": depth,
+        "edges": [b / atoms.num_bins for b in range(atoms.num_bins + 1)],
+        "bins": bins(None, None, "bin"),
+        "segments": {s: {"bins": bins(s, None, "segment_bin")} for s in SEGMENTS},
+        "categories": {c: {"bins": bins(None, c, "category_bin")} for c in atoms.categories},
+    }
+    curves = {curve_name(g, atoms): records.curves[g] for g in atoms.sweep_groups()}
+    contents = (
+        basic_layout(atoms, record),
+        depths,
+        {**sweep.asdict(), "curves": curves},
+        basic_layout(atoms, records.routes.__getitem__),
+    )
+    return {name: {**shared, **part} for name, part in zip(FILES, contents, strict=True)}
+
+
+def basic_layout(atoms: Atoms, of: Callable[[Group], dict[str, Any]]) -> dict[str, Any]:
+    """The basic groups in their nesting: global, segments, categories, segment_categories."""
+    return {
+        "global": of(Group("global")),
+        "segments": {s: of(Group("segment", s)) for s in SEGMENTS},
+        "categories": {c: of(Group("category", None, c)) for c in atoms.categories},
+        "segment_categories": {
+            s: {c: of(Group("segment_category", s, c)) for c in atoms.categories} for s in SEGMENTS
+        },
+    }
+
+
+def curve_name(group: Group, atoms: Atoms) -> str:
+    """The key of a sweep curve; a category named like a fixed curve gets the prefix "category:"."""
+    if group.category is None:
+        return group.segment or "global"
+    taken = group.category in ("global", *SEGMENTS) or group.category.startswith("category:")
+    return f"category:{group.category}" if taken else group.category

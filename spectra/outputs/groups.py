@@ -1,0 +1,204 @@
+"""From a pool's spectra to records: statistics in batches, counts and reasons beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..engine import CountTable, PoolResult, statistics
+from ..grouping import Group
+from ..linalg import F64, Spectra
+from ..metrics import PRESETS, Convention, Summary
+from ..pooling import StepTokens
+from ..record import Record, metric_values, reason, status_name
+
+LEADING = 100
+"""Spectral values kept a route: enough to draw every preset's fitted range."""
+
+ROUTES = ("cov_centered", "svd_centered", "svd_uncentered")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRecords:
+    """Everything that a pool's files hold, before it is laid out."""
+
+    records: dict[Group, Record]
+    routes: dict[Group, dict[str, Any]]
+    curves: dict[Group, list[dict[str, Any]]]
+
+
+def pool_records(
+    result: PoolResult,
+    pairs: StepTokens,
+    convention: Convention,
+    platform: str,
+    locate: Callable[[int], str],
+) -> PoolRecords:
+    """Records, routes and curves of one pool; `locate` names a token row for people."""
+    maker = _Maker(result, pairs, convention, platform, locate)
+    return PoolRecords(maker.records(), maker.routes(), maker.curves())
+
+
+class _Maker:
+    def __init__(
+        self,
+        result: PoolResult,
+        pairs: StepTokens,
+        convention: Convention,
+        platform: str,
+        locate: Callable[[int], str],
+    ) -> None:
+        self._result, self._convention, self._platform = result, convention, platform
+        self._locate = locate
+        self._atoms = result.plan.rows.atoms
+        self._dim = result.plan.dim
+        self._table = CountTable(result.plan.rows, pairs)
+        self._bad = self._bad_groups()
+
+    def records(self) -> dict[Group, Record]:
+        groups = self._atoms.basic_groups() + self._atoms.depth_groups()
+        counts = [self._table.of(group) for group in groups]
+        spectra = [self._values(group, self._result.eigenvalues.get(group)) for group in groups]
+        summary = self._summary(spectra, [count.rows for count in counts], self._convention)
+        records = {}
+        for place, (group, count) in enumerate(zip(groups, counts, strict=True)):
+            status = status_name(summary, place)
+            usable = int((spectra[place] > 0).sum())
+            solved = self._result.spectra.get(group)
+            records[group] = Record(
+                **metric_values(summary, place),
+                num_rows=count.rows,
+                num_tokens=count.tokens,
+                num_steps=count.steps,
+                num_traces=count.traces,
+                rank_ceiling=int(summary.rank_ceiling[place]),
+                se=None,
+                status=status,
+                reason=reason(status, count.rows, usable, self._convention, self._bad.get(group)),
+                method=None if solved is None else solved.method,
+            )
+        return records
+
+    def routes(self) -> dict[Group, dict[str, Any]]:
+        """The three routes of every basic group, under the default definitions."""
+        groups = self._atoms.basic_groups()
+        centered, uncentered = route_conventions(self._convention)
+        spectra = {
+            "cov_centered": ([self._route(g, "covariance") for g in groups], centered, "rankme"),
+            "svd_centered": ([self._route(g, "centered") for g in groups], centered, "rankme_sigma"),
+            "svd_uncentered": (
+                [self._route(g, "uncentered") for g in groups],
+                uncentered,
+                "rankme_sigma",
+            ),
+        }
+        rows = [self._table.of(group).rows for group in groups]
+        result: dict[Group, dict[str, Any]] = {group: {} for group in groups}
+        for route, (values, convention, rank) in spectra.items():
+            summary = self._summary(values, rows, convention)
+            for place, group in enumerate(groups):
+                statistics = metric_values(summary, place)
+                status = status_name(summary, place)
+                usable = int((values[place] > 0).sum())
+                result[group][route] = {
+                    "effective_rank": statistics[rank],
+                    "alpha_req": statistics["alpha_req"],
+                    "alpha_req_r2": statistics["alpha_req_r2"],
+                    "values": leading(route, values[place], rows[place], status),
+                    "status": status,
+                    "reason": reason(
+                        status, rows[place], usable, convention, self._bad.get(group)
+                    ),
+                }
+        for place, group in enumerate(groups):
+            solved = None if group in self._bad else self._result.spectra.get(group)
+            result[group] |= shared_fields(solved, rows[place])
+        return result
+
+    def curves(self) -> dict[Group, list[dict[str, Any]]]:
+        """The matched-count curve of every group that is as large as the smallest count."""
+        points: dict[tuple[Group, int], list[int]] = {}
+        spectra, rows = [], []
+        for place, ((group, _, count), values) in enumerate(self._result.sampled.items()):
+            points.setdefault((group, count), []).append(place)
+            spectra.append(self._values(group, values))
+            rows.append(count)
+        summary = self._summary(spectra, rows, self._convention)
+        curves: dict[Group, list[dict[str, Any]]] = {g: [] for g in self._atoms.sweep_groups()}
+        for (group, count), places in sorted(points.items(), key=lambda item: item[0][1]):
+            members = [metric_values(summary, place) for place in places]
+            point: dict[str, Any] = {"count": count, "mean": {}, "sd": {}, "se": None}
+            for name in members[0]:
+                values = [member[name] for member in members]
+                point["mean"][name], point["sd"][name] = mean_and_sd(values)
+            curves[group].append(point)
+        return curves
+
+    def _summary(self, spectra: list[F64], rows: list[int], convention: Convention) -> Summary:
+        return statistics(spectra, rows, self._dim, convention, self._platform)
+
+    def _values(self, group: Group, values: F64 | None) -> F64:
+        if values is None:
+            return np.zeros(0)
+        return np.full(self._dim, np.nan) if group in self._bad else values
+
+    def _route(self, group: Group, name: str) -> F64:
+        solved = self._result.spectra.get(group)
+        return self._values(group, None if solved is None else getattr(solved, name))
+
+    def _bad_groups(self) -> dict[Group, str]:
+        """Why each group with non-finite rows is undefined."""
+        rows, result = self._result.plan.rows, self._result
+        if len(result.bad) == 0:
+            return {}
+        atoms = rows.atom[result.bad]
+        sentences = {}
+        for group in self._atoms.basic_groups() + self._atoms.depth_groups():
+            members = np.flatnonzero(self._atoms.mask(group)[atoms])
+            if len(members):
+                first = self._locate(int(result.bad_tokens[members].min()))
+                sentences[group] = (
+                    f"{len(members)} of {self._table.of(group).rows} rows hold NaN or infinity, "
+                    f"the first at {first}"
+                )
+        return sentences
+
+
+def route_conventions(convention: Convention) -> tuple[Convention, Convention]:
+    """Centred and uncentred plain definitions, fitted over the convention's ranks (else 11-100)."""
+    ranks = convention.alpha_ranks or PRESETS["default"].alpha_ranks
+    source = "three routes"
+    return (
+        Convention("routes", source, True, False, "eigenvalue", 0.0, None, ranks),
+        Convention("routes", source, False, False, "singular", 0.0, None, ranks),
+    )
+
+
+def leading(route: str, values: F64, rows: int, status: str) -> list[float]:
+    """The leading spectral values of a route: eigenvalues of the covariance, or singular values."""
+    if status in ("too_few_rows", "nonfinite"):
+        return []
+    kept = values[:LEADING]
+    scaled = kept / (rows - 1) if route == "cov_centered" else np.sqrt(kept)
+    return [float(value) for value in scaled]
+
+
+def shared_fields(solved: Spectra | None, rows: int) -> dict[str, Any]:
+    """What the routes of one group share: the mean's share of the energy, and their disagreement."""
+    fields: dict[str, Any] = {"mean_energy_share": None, "max_disagreement": None}
+    if solved is not None:
+        if solved.energy > 0:
+            fields["mean_energy_share"] = solved.mean_energy / solved.energy
+        fields["max_disagreement"] = solved.disagreement
+    return {**fields, "num_rows": rows, "method": None if solved is None else solved.method}
+
+
+def mean_and_sd(values: list[float | None]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation over repeats; None if any is undefined (sd also for one)."""
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
+        return None, None
+    return float(np.mean(numbers)), float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None

@@ -1,0 +1,88 @@
+"""Where a run's numbers come from: versions, devices, input identity, time and memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .artifacts import Artifact
+
+_PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "safetensors", "ml_dtypes")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Spectra, Python and the packages that touch the numbers."""
+    from ._version import __version__
+
+    found = {name: version(name) for name in _PACKAGES}
+    return {"spectra": __version__, "python": platform.python_version(), **found}
+
+
+def input_identity(artifact: Artifact) -> dict[str, Any]:
+    """Names and sizes of the files; SHA-256 of config, index and each shard's safetensors header.
+
+    The tensor data are not hashed here; `spectra verify` does that.
+    """
+    files = {}
+    for name in ("config.json", "index.json"):
+        content = (artifact.path / name).read_bytes()
+        files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    for name, header in sorted(artifact.headers.items()):
+        with open(artifact.path / name, "rb") as shard:
+            start = shard.read(header.offset)
+        files[name] = {
+            "bytes": header.identity[2],
+            "header_sha256": hashlib.sha256(start).hexdigest(),
+        }
+    return {"directory": artifact.path.name, "files": files}
+
+
+class Stages:
+    """Wall time and peak memory of each stage of a run."""
+
+    def __init__(self) -> None:
+        """No stages yet."""
+        self._stages: dict[str, dict[str, float]] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time a stage; stages of one name add up."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            stage = self._stages.setdefault(name, {"seconds": 0.0, "peak_memory_bytes": 0})
+            stage["seconds"] = round(stage["seconds"] + time.perf_counter() - begin, 6)
+            stage["peak_memory_bytes"] = peak_memory()
+
+    def asdict(self) -> dict[str, dict[str, float]]:
+        """Seconds and the process's peak memory at the end, a stage."""
+        return self._stages
+
+
+def peak_memory() -> int:
+    """The largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: the smaller of free memory and the cgroup's limit."""
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else "max"
+    return free if text == "max" else min(free, int(text))

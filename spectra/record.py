@@ -1,0 +1,79 @@
+"""A record: the metrics of one group, with what they rest on and how they ended."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .metrics import STATUSES, Convention, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Metrics of one group of rows X [n, d] under one convention.
+
+    A value that cannot be computed is None, and `status` with `reason` says why; it is never NaN.
+    Values are floats, or JAX scalars where the input was a JAX array. See docs of `spectra.metrics`'s
+    statistics for formulas: `rankme` (the convention's effective rank), `rankme_sigma` (p proportional
+    to singular values), `alpha_req` with its `alpha_req_r2`, `participation_ratio`, `stable_rank`,
+    `top_share`. `rank_ceiling` is the largest rank n rows can show. Token, step and trace counts are
+    None where the rows did not come from an artifact. `se` holds standard errors, or None. `method` is
+    the numerical route: "moments" or "rows" (a d x d or n x n Gram matrix in float64), "svd" (of the
+    rows, where a Gram matrix could not resolve the tail), None without rows.
+    """
+
+    rankme: Any
+    rankme_sigma: Any
+    alpha_req: Any
+    alpha_req_r2: Any
+    participation_ratio: Any
+    stable_rank: Any
+    top_share: Any
+    num_rows: int
+    num_tokens: int | None
+    num_steps: int | None
+    num_traces: int | None
+    rank_ceiling: int
+    se: dict[str, float] | None
+    status: str
+    reason: str | None
+    method: str | None
+
+    def asdict(self) -> dict[str, Any]:
+        """The record as a dict in file order."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def value_or_none(value: Any) -> float | None:
+    """A float, or None for NaN."""
+    number = float(value)
+    return None if math.isnan(number) else number
+
+
+def reason(
+    status: str, rows: int, usable: int, convention: Convention, nonfinite: str | None = None
+) -> str | None:
+    """One sentence that explains a status other than "ok"."""
+    if status == "too_few_rows":
+        needed = 2 if convention.centered else 1
+        return f"{rows} rows; at least {needed} are needed"
+    if status == "nonfinite":
+        return nonfinite or "rows hold NaN or infinity"
+    if status == "degenerate":
+        return "all rows are equal" if convention.centered else "all rows are zero"
+    if status == "short_spectrum" and convention.alpha_ranks:
+        first, last = convention.alpha_ranks
+        return f"{usable} usable eigenvalues; alpha_req is fitted on ranks {first} to {last}"
+    return None
+
+
+def metric_values(summary: Summary, place: int) -> dict[str, float | None]:
+    """The statistics of one member of a batch, None where undefined."""
+    names = Summary._fields[: Summary._fields.index("rank_ceiling")]
+    return {name: value_or_none(getattr(summary, name)[place]) for name in names}
+
+
+def status_name(summary: Summary, place: int) -> str:
+    """The status of one member of a batch."""
+    return STATUSES[int(summary.status[place])]

@@ -1,0 +1,259 @@
+"""Every value of the four files against float64 NumPy SVDs of the rows (`spectra.reference`)."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import spectra
+from spectra import reference
+from spectra.artifacts import open_artifact
+from spectra.grouping import Group, SampleLike
+from spectra.sampling import nested_sample
+
+from . import reference_cases as cases
+from .tolerances import ALPHA, BAR, LEADING, R2, SHARE, Tolerance
+
+TOLERANCES: Mapping[str, Tolerance] = {"alpha_req": ALPHA, "alpha_req_r2": R2}
+COUNTS = ("num_rows", "num_tokens", "num_steps", "num_traces", "rank_ceiling")
+ROUTES = ("cov_centered", "svd_centered", "svd_uncentered")
+FILES = ("basic_metrics", "depth_profile", "token_count_sweep", "svd_vs_covariance")
+REAL = (
+    Path(__file__).parents[2] / "shared/data/artifacts/annotated_traces_reprs/smollm2-135m-instruct"
+)
+
+Differences = Iterator[str]
+Compare = Callable[[Any, Any, str], Differences]
+
+
+# --- comparing ------------------------------------------------------------------------------------
+
+
+def numbers(actual: Any, expected: Any, where: str) -> Differences:
+    """Metrics by name: in a record, a route, or a point's means."""
+    for name in (*reference.METRICS, "effective_rank"):
+        if name in expected:
+            tolerance = TOLERANCES.get(name, BAR)
+            if not tolerance.holds(actual[name], expected[name]):
+                yield f"{where}.{name}: {actual[name]!r}, expected {expected[name]!r}"
+
+
+def records(actual: Any, expected: Any, where: str) -> Differences:
+    """A record: every metric and count, the status, and a reason where it is not ok."""
+    yield from numbers(actual, expected, where)
+    for name in (*COUNTS, "status", "se"):
+        if actual[name] != expected[name]:
+            yield f"{where}.{name}: {actual[name]!r}, expected {expected[name]!r}"
+    if (actual["reason"] is None) != (expected["status"] == "ok"):
+        yield f"{where}.reason: {actual['reason']!r} with status {expected['status']}"
+
+
+def three_routes(actual: Any, expected: Any, where: str) -> Differences:
+    """A group of svd_vs_covariance.json."""
+    for name in ROUTES:
+        route, here = expected[name], f"{where}.{name}"
+        yield from numbers(actual[name], route, here)
+        if actual[name]["status"] != route["status"]:
+            yield f"{here}.status: {actual[name]['status']}, expected {route['status']}"
+        yield from leading(actual[name]["values"], route["spectrum"], here)
+    if not SHARE.holds(actual["mean_energy_share"], expected["mean_energy_share"]):
+        yield f"{where}.mean_energy_share: {actual['mean_energy_share']!r}"
+    disagreement = actual["max_disagreement"]
+    if disagreement is not None and not 0 <= disagreement < 1e-6:
+        yield f"{where}.max_disagreement: {disagreement!r}"
+
+
+def leading(actual: Sequence[float], expected: Sequence[float], where: str) -> Differences:
+    """The first values of a spectrum, to a share of the largest."""
+    if len(actual) != min(len(expected), 100):
+        yield f"{where}.values: {len(actual)} of {len(expected)}"
+    for k, (value, true) in enumerate(zip(actual, expected, strict=False)):
+        if abs(value - true) > LEADING.relative * expected[0]:
+            yield f"{where}.values[{k}]: {value!r}, expected {true!r}"
+
+
+def named(actual: Any, expected: Any, where: str, compare: Compare) -> Differences:
+    """Groups by name: the same names, each compared."""
+    if list(actual) != list(expected):
+        yield f"{where}: groups {list(actual)}, expected {list(expected)}"
+        return
+    for name, value in expected.items():
+        yield from compare(actual[name], value, f"{where}.{name}")
+
+
+def basic_groups(actual: Any, expected: Any, compare: Compare) -> Differences:
+    """The nesting that basic_metrics.json and svd_vs_covariance.json share."""
+    yield from compare(actual["global"], expected["global"], "global")
+    for kind in ("segments", "categories"):
+        yield from named(actual[kind], expected[kind], kind, compare)
+    for segment, value in expected["segment_categories"].items():
+        yield from named(actual["segment_categories"][segment], value, segment, compare)
+
+
+def depth(actual: Any, expected: Any) -> Differences:
+    """depth_profile.json."""
+
+    def bins(ours: Any, true: Any, where: str) -> Differences:
+        if len(ours["bins"]) != len(true["bins"]):
+            yield f"{where}: {len(ours['bins'])} bins"
+        for b, record in enumerate(true["bins"]):
+            yield from records(ours["bins"][b], record, f"{where}.bins[{b}]")
+
+    yield from bins(actual, expected, "depth")
+    for kind in ("segments", "categories"):
+        yield from named(actual[kind], expected[kind], f"depth.{kind}", bins)
+    for name in ("num_bins", "edges"):
+        if actual[name] != expected[name]:
+            yield f"depth.{name}: {actual[name]}"
+
+
+def sweep(actual: Any, rows: reference.Rows, config: spectra.RunConfig, pool: str) -> Differences:
+    """token_count_sweep.json: the same subsamples, solved by the reference."""
+    wanted = {"global": Group("global"), **{s: Group("segment", s) for s in reference.SEGMENTS}}
+    for name in rows.categories:
+        # A category may be called like a segment; its curve then says that it is a category's.
+        key = f"category:{name}" if name in wanted else name
+        wanted[key] = Group("category", None, name)
+
+    def curve(points: Any, group: Group, where: str) -> Differences:
+        members = rows.where(group.segment, group.category)
+        fitting = [count for count in actual["counts"] if count <= len(members.x)]
+        if [point["count"] for point in points] != fitting:
+            yield f"{where}: counts {[point['count'] for point in points]}, expected {fitting}"
+            return
+        for point in points:
+            mean, sd = point_of(members.x, group, point["count"], config, pool)
+            yield from numbers(point["mean"], mean, f"{where}[{point['count']}].mean")
+            for name, value in sd.items():
+                # A difference of repeats has their error, not its own size, for a scale.
+                scale = Tolerance(0.0, 2e-9 * abs(mean[name] or 0.0) + 1e-9, "")
+                if not scale.holds(point["sd"][name], value):
+                    yield f"{where}[{point['count']}].sd.{name}: {point['sd'][name]}, not {value}"
+
+    yield from named(actual["curves"], wanted, "curves", curve)
+
+
+def point_of(
+    x: NDArray[np.float64], group: Group, count: int, config: spectra.RunConfig, pool: str
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Mean and sample deviation over repeats of every metric on subsamples of `count` rows."""
+    repeats = [
+        reference.record(
+            x[nested_sample(group, len(x), count, pool, repeat, config.seed)],
+            config.chosen.name,
+        )
+        for repeat in range(config.repeats)
+    ]
+    mean: dict[str, float | None] = {}
+    sd: dict[str, float | None] = {}
+    for name in reference.METRICS:
+        values = [one[name] for one in repeats if np.isfinite(x).all()]
+        defined = bool(values) and None not in values
+        mean[name] = float(np.mean(values)) if defined else None
+        sd[name] = float(np.std(values, ddof=1)) if defined and len(values) > 1 else None
+    return mean, sd
+
+
+def differences(
+    folder: Path,
+    states: NDArray[np.float64],
+    samples: Sequence[SampleLike],
+    config: spectra.RunConfig,
+    pool: reference.Pool,
+) -> Differences:
+    """All differences between one pool's four files and the reference."""
+    files = {name: json.loads((folder / f"{name}.json").read_text()) for name in FILES}
+    name = config.chosen.name
+    drop = config.nonfinite == "drop"
+    rows = reference.pooled_rows(
+        states, samples, pool, num_bins=config.num_bins, depth=config.depth, drop=drop
+    )
+    yield from basic_groups(files["basic_metrics"], reference.basic_metrics(rows, name), records)
+    yield from depth(files["depth_profile"], reference.depth_profile(rows, name))
+    expected = reference.svd_vs_covariance(rows, name)
+    yield from basic_groups(files["svd_vs_covariance"], expected, three_routes)
+    yield from sweep(files["token_count_sweep"], rows, config, pool)
+
+
+def check_case(case: cases.Case, config: spectra.RunConfig) -> None:
+    """Run an artifact in a temporary directory and compare all layers and pools."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = case.write(Path(folder) / "in" / "model")
+        spectra.run(source, Path(folder) / "out", config)
+        found = []
+        for layer, states in case.layers.items():
+            root = Path(folder) / "out" / "model"
+            root = root if layer == case.primary else root / f"layer_{layer}"
+            for pool in config.pools:
+                differ = differences(root / f"pool_{pool}", states, case.samples, config, pool)
+                found += [f"layer {layer}, {pool}: {one}" for one in differ]
+        assert not found, "\n".join(found[:20])
+
+
+# --- random artifacts -----------------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(case=cases.artifacts(), data=st.data())
+def test_random_artifacts(case: cases.Case, data: st.DataObject) -> None:
+    config = spectra.RunConfig(
+        layers="all",
+        convention=data.draw(st.sampled_from(["default", *reference.CONVENTIONS])),
+        depth=data.draw(st.sampled_from(["step", "token"])),
+        num_bins=data.draw(st.sampled_from([1, 4, 10])),
+        nonfinite=data.draw(st.sampled_from(["null", "drop"])),
+        counts=data.draw(st.sampled_from([(), (2, 3, 17, 40)])),
+        repeats=data.draw(st.sampled_from([1, 2])),
+        backend="cpu",
+    )
+    check_case(case, config)
+
+
+@pytest.mark.parametrize("convention", reference.CONVENTIONS)
+@pytest.mark.parametrize("make", cases.MAKERS, ids=lambda make: make.__name__.strip("_"))
+def test_spectra_long_enough_for_alpha(make: cases.Maker, convention: str) -> None:
+    case = cases.long_case(make, 300, 104)
+    check_case(case, spectra.RunConfig(convention=convention, repeats=2, backend="cpu"))
+
+
+@pytest.mark.parametrize("rows", [103, 104, 105, 106, 1200])
+@pytest.mark.parametrize("name", ["_sloping", "_large_mean", "_massive_row"])
+def test_as_many_rows_as_dimensions(name: str, rows: int) -> None:
+    case = cases.long_case(getattr(cases, name), rows, 104, seed=rows)
+    check_case(case, spectra.RunConfig(pools=("all",), repeats=2, backend="cpu"))
+
+
+# --- the real artifact ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, spectra.RunConfig]:
+    if not REAL.exists():
+        pytest.skip("the shared real artifact is not beside this checkout")
+    out = tmp_path_factory.mktemp("real")
+    config = spectra.RunConfig(layers="all", repeats=2, backend="cpu")
+    spectra.run(REAL, out, config)
+    return out / REAL.name, config
+
+
+@pytest.mark.parametrize("pool", reference.POOLS)
+@pytest.mark.parametrize("layer", [15, 30])
+def test_real_artifact(
+    real_run: tuple[Path, spectra.RunConfig], layer: int, pool: reference.Pool
+) -> None:
+    root, config = real_run
+    artifact = open_artifact(REAL)
+    with artifact.open_rows(artifact.layer(layer)) as reader:
+        states = reader.read(0, reader.num_rows).astype(np.float64)
+    folder = (root if layer == 30 else root / f"layer_{layer}") / f"pool_{pool}"
+    found = list(differences(folder, states, artifact.index.samples, config, pool))
+    assert not found, "\n".join(found[:20])
