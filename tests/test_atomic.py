@@ -76,9 +76,14 @@ def test_every_system_call_may_fail(
 def test_the_body_may_fail(tmp_path: Path) -> None:
     path = tmp_path / "out"
     write_bytes(path, b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as stream:
-        stream.write(b"half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with replacing(path) as stream:
+            stream.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["out"]
 

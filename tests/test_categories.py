@@ -101,5 +101,5 @@ def test_file_that_is_not_utf8(tmp_path: Path) -> None:
 def test_neither_preset_nor_file() -> None:
     with pytest.raises(errors.UnknownCategoryMapError, match="one of identity, schoenfeld"):
         load_map("schonfeld")
-    with pytest.raises(errors.MissingFileError, match="absent.toml does not exist"):
+    with pytest.raises(errors.MissingFileError, match=r"absent\.toml does not exist"):
         load_map("absent.toml")

@@ -56,7 +56,7 @@ def test_file_faults(tmp_path: Path) -> None:
     with pytest.raises(errors.MissingFileError, match="does not exist"):
         load(path, max_bytes=10)
     path.write_text("[1, 2, 3, 4]")
-    with pytest.raises(errors.FileTooLargeError, match="has 12 bytes; .* at most 10"):
+    with pytest.raises(errors.FileTooLargeError, match=r"has 12 bytes; .* at most 10"):
         load(path, max_bytes=10)
     assert load(path, max_bytes=12) == [1, 2, 3, 4]
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n")

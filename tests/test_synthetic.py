@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from extract import CATEGORIES, DIM, LAYERS, population_covariance, population_spectrum
-from extract import write_synthetic
+from extract import (
+    CATEGORIES,
+    DIM,
+    LAYERS,
+    population_covariance,
+    population_spectrum,
+    write_synthetic,
+)
 from spectra.artifacts import Artifact, open_artifact
 
 

@@ -7,6 +7,7 @@ nothing after that door checks again. `write_artifact` writes the same layout.
 
 from __future__ import annotations
 
+from spectra.artifacts._header import ShardHeader as ShardHeader
 from spectra.artifacts._layout import Config as Config
 from spectra.artifacts._layout import Index as Index
 from spectra.artifacts._layout import Layer as Layer

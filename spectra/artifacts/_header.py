@@ -7,6 +7,7 @@ tensors tile without gap or overlap to the last byte of the file.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from dataclasses import dataclass
@@ -42,13 +43,20 @@ _BITS = {
 class ShardHeader:
     """The tensor `hidden_states` of one file: safetensors dtype name, shape, absolute offset.
 
-    `identity` is the file's (device, inode, size, mtime in ns) when the header was read.
+    `identity` is the file's (device, inode, size, mtime in ns) when the header was read, `sha256`
+    the hash of the header's JSON in hexadecimal.
     """
 
     dtype: str
     shape: tuple[int, ...]
     offset: int
     identity: tuple[int, int, int, int]
+    sha256: str
+
+    @property
+    def file_size(self) -> int:
+        """The file's size in bytes."""
+        return self.identity[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +87,9 @@ def read_header(path: Path) -> ShardHeader:
     _check_size(path, start + max((tensor.end for tensor in tensors), default=0), status.st_size)
     for tensor in tensors:
         if tensor.name == TENSOR_NAME:
-            return ShardHeader(
-                tensor.dtype, tensor.shape, start + tensor.begin, identity_of(status)
-            )
+            digest = hashlib.sha256(text).hexdigest()
+            offset = start + tensor.begin
+            return ShardHeader(tensor.dtype, tensor.shape, offset, identity_of(status), digest)
     names = ", ".join(ascii(tensor.name) for tensor in tensors[:20]) or "none"
     raise MissingTensorError(
         f"{path} has no tensor {TENSOR_NAME!r}; its tensors are: {names}. "

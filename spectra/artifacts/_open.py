@@ -124,22 +124,22 @@ def _model_directories(src: Path) -> tuple[Path, ...]:
 
 def _hint(src: Path) -> str:
     inner = src / "annotated_traces_reprs"
-    if inner.is_dir():
+    if os.path.isdir(inner):
         return f" Give {inner} instead."
-    if (src / INDEX_NAME).exists():
+    if os.path.exists(src / INDEX_NAME):
         return f" {src} has an {INDEX_NAME} only: its writing or download did not finish."
     return ""
 
 
 def _headers(path: Path, config: Config) -> dict[str, ShardHeader]:
     shards = [shard for layer in config.layers for shard in layer.shards]
-    missing = [shard.file for shard in shards if not (path / shard.file).exists()]
+    missing = [shard.file for shard in shards if not os.path.exists(path / shard.file)]
     if missing:
         raise MissingShardsError(
             f"{path}: {len(missing)} of {len(shards)} shards listed in {CONFIG_NAME} are missing: "
             f"{', '.join(missing)}. A directory of the published dataset is completed by: "
             f"hf download {_DATASET} --repo-type dataset --local-dir . "
-            f"--include 'annotated_traces_reprs/{path.resolve().name}/*'"
+            f"--include 'annotated_traces_reprs/{os.path.basename(os.path.abspath(path))}/*'"
         )
     _refuse_same_file(path, shards)
     headers = {shard.file: read_header(path / shard.file) for shard in shards}

@@ -142,7 +142,7 @@ def _read_at(handle: int, target: memoryview, offset: int) -> int:
 def _check_unchanged(path: Path, status: os.stat_result, header: ShardHeader) -> None:
     if identity_of(status) != header.identity:
         raise ShardChangedError(
-            f"{path} changed during the run: it had {header.identity[2]:,} bytes when it was "
+            f"{path} changed during the run: it had {header.file_size:,} bytes when it was "
             f"checked and has {status.st_size:,} now, with another time or inode. "
             "Stop whatever writes to it and run again."
         )

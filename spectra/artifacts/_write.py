@@ -56,7 +56,7 @@ def write_artifact(  # noqa: PLR0913  each is a fact of the artifact
         model: The model's name.
         layers: For each layer's index its rows, [num_tokens, dim] in bfloat16, float16 or float32,
             whole or as an iterable of blocks of rows in order. Iterables are consumed once, layer
-            by layer, a block in memory at a time.
+            by layer, save that the first block of each is taken at the start.
         samples: The traces, their ranges as in index.json.
         final_norm: Whether the model's final norm was applied to the rows; None if unknown.
         primary: The layer that config.json's `shards` describe; the last one by default.

@@ -1,26 +1,45 @@
 """The host backend: NumPy's BLAS for products, LAPACK for reductions, in float64.
 
 On a CPU the libraries behind NumPy and SciPy outrun XLA's float64 products and expose values-only
-reductions, so they serve there behind the interface that the device backend implements with JAX.
+reductions, so they serve there behind the interface that the device backend implements with JAX. A
+product uses every core; reductions use one core each and run side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
+from threadpoolctl import ThreadpoolController
 
 from ..linalg import F64, Reduced, Tridiagonal, reduce_along, reduce_in_place
 from .sums import Sums
 
+_Input = TypeVar("_Input")
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
 
 class HostBackend:
-    """Products and reductions by BLAS and LAPACK; one group at a time."""
+    """Products and reductions by BLAS and LAPACK."""
 
     name = "cpu"
-    batch = 1
+
+    def __init__(self, cores: int | None = None) -> None:
+        """Reduce on this many cores, by default all that the process may use."""
+        self._cores = cores or usable_cores()
+        # Two groups a core keep the cores busy when sizes differ.
+        self.batch = 2 * self._cores
+        self._blas = ThreadpoolController()
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
@@ -40,14 +59,21 @@ class HostBackend:
 
     def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
         """The tridiagonal forms of groups from their moments; leaves the sums as they are."""
-        return [_from_moments(sums, shift) for sums in batch]
+        return self._side_by_side(lambda sums: reduced_moments(sums, shift), batch)
 
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
         """The tridiagonal forms of groups from their rows [n, d], n >= 1, through n x n products."""
-        return [_from_rows(rows) for rows in batch]
+        return self._side_by_side(reduced_rows, batch)
+
+    def _side_by_side(
+        self, reduce: Callable[[_Input], Reduced], batch: Iterable[_Input]
+    ) -> list[Reduced]:
+        with self._blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._cores) as pool:
+            return list(pool.map(reduce, batch))
 
 
-def _from_moments(sums: Sums, shift: F64) -> Reduced:
+def reduced_moments(sums: Sums, shift: F64) -> Reduced:
+    """C = gram - n offset offset', reduced along the mean shift + offset."""
     n, offset = sums.rows, sums.total / sums.rows
     mean = shift + offset
     scatter = blas.dsyr(-float(n), offset, a=sums.gram, lower=1)
@@ -59,7 +85,7 @@ def _from_moments(sums: Sums, shift: F64) -> Reduced:
     return Reduced(t, raw, trace + mean_energy, mean_energy, n * float(offset @ offset))
 
 
-def _from_rows(rows: NDArray[np.generic]) -> Reduced:
+def reduced_rows(rows: NDArray[np.generic]) -> Reduced:
     """K = XX' in the basis whose first vector is (1, ..., 1) / sqrt(n), built from centred rows.
 
     The Householder reflection that takes that vector to the first axis maps X to -sqrt(n) mean and, in

@@ -41,7 +41,7 @@ def load_map(name_or_path: str | os.PathLike[str]) -> CategoryMap:
         data = resources.files(__package__).joinpath(f"{preset}.toml").read_bytes()
         return _parse(data, f"preset {preset}")
     path = Path(text)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not os.path.exists(path):
         raise UnknownCategoryMapError(
             f"There is no category map {text!r}. Expected one of {', '.join(PRESETS)}, or the path "
             "of a TOML file."
