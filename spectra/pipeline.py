@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from . import strict_json
-from .artifacts import Artifact, Layer, Sample, find_artifacts, open_artifact
-from .backend import Backend, select_backend
-from .categories import CategoryMap, load_map
-from .engine import LayerPlan, PoolResult, RunConfig, evaluate_layer, plan_layer
-from .engine.stream import scan_bad_rows
-from .errors import InputError
-from .grouping import Group, Ints, Steps
-from .outputs import (
+from spectra import strict_json
+from spectra.artifacts import Artifact, Layer, Sample, find_artifacts, open_artifact
+from spectra.backend import Backend, select_backend
+from spectra.categories import CategoryMap, load_map
+from spectra.engine import LayerPlan, PoolResult, RunConfig, evaluate_layer, plan_layer
+from spectra.engine.stream import scan_bad_rows
+from spectra.errors import InputError
+from spectra.grouping import Group, Ints, Steps
+from spectra.outputs import (
     TABLE_FILE,
     Head,
     PoolRecords,
@@ -30,8 +30,8 @@ from .outputs import (
     pool_rows,
     table,
 )
-from .provenance import Stages, available_memory, input_identity, versions
-from .record import Record
+from spectra.provenance import Stages, available_memory, input_identity, versions
+from spectra.record import Record
 
 OTHER = "(other)"
 MEMORY_SHARE = 0.6
@@ -125,14 +125,15 @@ def category_names(
 ) -> tuple[CategoryMap, tuple[str, ...]]:
     """The label map, with the smallest categories merged beyond the cap, and its warnings."""
     names = load_map(config.categories)
-    tokens: Counter[str] = Counter()
-    labels: set[str | None] = set()
+    label_tokens: Counter[str | None] = Counter()
     for sample in samples:
         for step in sample.steps:
-            labels.add(step.category)
-            tokens[names.macro(step.category)] += step.token_end - step.token_start
+            label_tokens[step.category] += step.token_end - step.token_start
+    tokens: Counter[str] = Counter()
+    for label, count in label_tokens.items():
+        tokens[names.macro(label)] += count
     warnings = []
-    unmapped = names.unmapped(labels)
+    unmapped = names.unmapped(label_tokens)
     if unmapped:
         shown = ", ".join(repr(label) for label in unmapped[:10])
         more = f" and {len(unmapped) - 10} more" if len(unmapped) > 10 else ""
@@ -145,7 +146,7 @@ def category_names(
         kept = set(ranked[: config.max_categories - 1])
         merged = {
             label: OTHER
-            for label in labels
+            for label in label_tokens
             if label is not None and names.macro(label) not in kept
         }
         names = replace(names, labels={**names.labels, **merged})

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .grouping import Atoms, DepthMode, Ints, Steps, step_bins
+from spectra.grouping import Atoms, DepthMode, Ints, Steps, step_bins
 
 Pool = Literal["all", "mean", "first", "last"]
 POOLS: tuple[Pool, ...] = get_args(Pool)

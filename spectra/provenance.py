@@ -14,14 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .artifacts import Artifact
+from spectra.artifacts import Artifact
 
 _PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "safetensors", "ml_dtypes")
 
 
 def versions() -> dict[str, str]:
     """Versions of Spectra, Python and the packages that touch the numbers."""
-    from ._version import __version__
+    from spectra._version import __version__
 
     found = {name: version(name) for name in _PACKAGES}
     return {"spectra": __version__, "python": platform.python_version(), **found}
@@ -37,12 +37,7 @@ def input_identity(artifact: Artifact) -> dict[str, Any]:
         content = (artifact.path / name).read_bytes()
         files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     for name, header in sorted(artifact.headers.items()):
-        with open(artifact.path / name, "rb") as shard:
-            start = shard.read(header.offset)
-        files[name] = {
-            "bytes": header.identity[2],
-            "header_sha256": hashlib.sha256(start).hexdigest(),
-        }
+        files[name] = {"bytes": header.file_size, "header_sha256": header.sha256}
     return {"directory": artifact.path.name, "files": files}
 
 

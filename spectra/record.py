@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .metrics import STATUSES, Convention, Summary
+from spectra.statistics import STATUSES, Convention, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,11 @@ def value_or_none(value: Any) -> float | None:
 
 
 def reason(
-    status: str, rows: int, usable: int, convention: Convention, nonfinite: str | None = None
+    status: str,
+    rows: int,
+    usable: int | None,
+    convention: Convention,
+    nonfinite: str | None = None,
 ) -> str | None:
     """One sentence that explains a status other than "ok"."""
     if status == "too_few_rows":
@@ -64,7 +68,8 @@ def reason(
         return "all rows are equal" if convention.centered else "all rows are zero"
     if status == "short_spectrum" and convention.alpha_ranks:
         first, last = convention.alpha_ranks
-        return f"{usable} usable eigenvalues; alpha_req is fitted on ranks {first} to {last}"
+        found = "too few" if usable is None else str(usable)
+        return f"{found} usable eigenvalues; alpha_req is fitted on ranks {first} to {last}"
     return None
 
 

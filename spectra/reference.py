@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from .grouping import SampleLike
+    from spectra.grouping import SampleLike
 
 Floats: TypeAlias = NDArray[np.float64]
 Record: TypeAlias = dict[str, Any]

@@ -12,7 +12,7 @@ import hashlib
 
 import numpy as np
 
-from .grouping import Group, Ints
+from spectra.grouping import Group, Ints
 
 SMALLEST_COUNT = 32
 LARGEST_COUNT = 4096

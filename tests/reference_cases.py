@@ -134,66 +134,66 @@ class Case:
 Maker = Callable[[np.random.Generator, int, int], Floats]
 
 
-def _isotropic(rng: np.random.Generator, n: int, d: int) -> Floats:
+def isotropic(rng: np.random.Generator, n: int, d: int) -> Floats:
     return rng.standard_normal((n, d))
 
 
-def _sloping(rng: np.random.Generator, n: int, d: int) -> Floats:
+def sloping(rng: np.random.Generator, n: int, d: int) -> Floats:
     return rng.standard_normal((n, d)) * np.arange(1.0, d + 1) ** -0.7 + 0.5
 
 
-def _large_mean(rng: np.random.Generator, n: int, d: int) -> Floats:
+def large_mean(rng: np.random.Generator, n: int, d: int) -> Floats:
     x = rng.standard_normal((n, d))
     x[:, :3] += 3000.0
     return x
 
 
-def _low_rank(rng: np.random.Generator, n: int, d: int) -> Floats:
+def low_rank(rng: np.random.Generator, n: int, d: int) -> Floats:
     """Rank 4 at most, exactly: products of small integers survive bfloat16."""
     left, right = rng.integers(-3, 4, (n, 4)), rng.integers(-3, 4, (4, d))
     return np.asarray((left @ right).astype(np.float64))
 
 
-def _constant(rng: np.random.Generator, n: int, d: int) -> Floats:
+def constant(rng: np.random.Generator, n: int, d: int) -> Floats:
     return np.tile(rng.standard_normal(d), (n, 1))
 
 
-def _duplicated(rng: np.random.Generator, n: int, d: int) -> Floats:
+def duplicated(rng: np.random.Generator, n: int, d: int) -> Floats:
     return np.repeat(rng.standard_normal((n // 2 + 1, d)), 2, axis=0)[:n]
 
 
-def _zeros(rng: np.random.Generator, n: int, d: int) -> Floats:
+def zeros(rng: np.random.Generator, n: int, d: int) -> Floats:
     return np.zeros((n, d))
 
 
-def _massive_row(rng: np.random.Generator, n: int, d: int) -> Floats:
+def massive_row(rng: np.random.Generator, n: int, d: int) -> Floats:
     x = rng.standard_normal((n, d))
-    x[rng.integers(0, max(n, 1), 1) if n else []] *= 1e3
+    x[n // 2] *= 1e3
     return x
 
 
-def _not_finite(rng: np.random.Generator, n: int, d: int) -> Floats:
+def not_finite(rng: np.random.Generator, n: int, d: int) -> Floats:
     x = rng.standard_normal((n, d))
     x[rng.random(n) < 0.03, -1] = np.nan
     x[rng.random(n) < 0.03, 0] = np.inf
     return x
 
 
-def _tiny(rng: np.random.Generator, n: int, d: int) -> Floats:
+def tiny(rng: np.random.Generator, n: int, d: int) -> Floats:
     return rng.standard_normal((n, d)) * 2.0**-60
 
 
 MAKERS: tuple[Maker, ...] = (
-    _isotropic,
-    _sloping,
-    _large_mean,
-    _low_rank,
-    _constant,
-    _duplicated,
-    _zeros,
-    _massive_row,
-    _not_finite,
-    _tiny,
+    isotropic,
+    sloping,
+    large_mean,
+    low_rank,
+    constant,
+    duplicated,
+    zeros,
+    massive_row,
+    not_finite,
+    tiny,
 )
 
 

@@ -218,17 +218,31 @@ def test_random_artifacts(case: cases.Case, data: st.DataObject) -> None:
     check_case(case, config)
 
 
+@pytest.mark.parametrize("make", cases.MAKERS, ids=lambda make: make.__name__)
+def test_spectra_long_enough_for_alpha(make: cases.Maker) -> None:
+    check_case(cases.long_case(make, 300, 104), spectra.RunConfig(repeats=2, backend="cpu"))
+
+
 @pytest.mark.parametrize("convention", reference.CONVENTIONS)
-@pytest.mark.parametrize("make", cases.MAKERS, ids=lambda make: make.__name__.strip("_"))
-def test_spectra_long_enough_for_alpha(make: cases.Maker, convention: str) -> None:
-    case = cases.long_case(make, 300, 104)
-    check_case(case, spectra.RunConfig(convention=convention, repeats=2, backend="cpu"))
+@pytest.mark.parametrize("make", [cases.sloping, cases.large_mean], ids=lambda make: make.__name__)
+def test_conventions(make: cases.Maker, convention: str) -> None:
+    config = spectra.RunConfig(convention=convention, repeats=1, backend="cpu")
+    check_case(cases.long_case(make, 300, 104), config)
+
+
+@pytest.mark.parametrize("make", [cases.low_rank, cases.duplicated], ids=lambda make: make.__name__)
+def test_rounding_noise_of_a_wide_deficient_spectrum_counts_nowhere(make: cases.Maker) -> None:
+    """With d >> 200, half of the noise of a Gram matrix is positive: enough to fit an alpha to."""
+    config = spectra.RunConfig(pools=("all", "mean"), counts=(240,), repeats=1, backend="cpu")
+    check_case(cases.long_case(make, 500, 300), config)
 
 
 @pytest.mark.parametrize("rows", [103, 104, 105, 106, 1200])
-@pytest.mark.parametrize("name", ["_sloping", "_large_mean", "_massive_row"])
-def test_as_many_rows_as_dimensions(name: str, rows: int) -> None:
-    case = cases.long_case(getattr(cases, name), rows, 104, seed=rows)
+@pytest.mark.parametrize(
+    "make", [cases.sloping, cases.large_mean, cases.massive_row], ids=lambda make: make.__name__
+)
+def test_as_many_rows_as_dimensions(make: cases.Maker, rows: int) -> None:
+    case = cases.long_case(make, rows, 104, seed=rows)
     check_case(case, spectra.RunConfig(pools=("all",), repeats=2, backend="cpu"))
 
 

@@ -70,18 +70,40 @@ def write_artifact(  # noqa: PLR0913  each is a fact of the artifact
         OutputError: The operating system refuses.
     """
     path = Path(path)
-    num_tokens = max((s.global_offset + s.num_tokens for s in samples), default=0)
     cuts = _cuts(samples, shard_rows)
     sources = {layer: Source(layer, blocks) for layer, blocks in sorted(layers.items())}
     main = sources[max(sources) if primary is None else primary]
-    known: dict[str, JSON] = {
+    known = _config(model, main, sources, samples, cuts, final_norm)
+    config = with_extra(known, extra)
+    index = with_extra(
+        {"format_version": FORMAT_VERSION, "samples": sample_entries(samples)}, index_extra
+    )
+    parse_config(config, str(path / CONFIG_NAME))
+    parse_index(index, str(path / INDEX_NAME), cuts[-1][1] if cuts else 0)
+    _prepare(path)
+    for source in sources.values():
+        _write_layer(path, source, main, cuts)
+    write_bytes(path / INDEX_NAME, index_text(index).encode())
+    write_bytes(path / CONFIG_NAME, dumps(config).encode())
+    return path
+
+
+def _config(
+    model: str,
+    main: Source,
+    sources: Mapping[int, Source],
+    samples: Sequence[Sample],
+    cuts: Cuts,
+    final_norm: bool | None,
+) -> dict[str, JSON]:
+    return {
         "format_version": FORMAT_VERSION,
         "model": model,
         "layer": main.layer,
         "saved_layers": list(sources),
         "hidden_dim": main.dim,
         "storage_dtype": main.dtype,
-        "num_tokens": num_tokens,
+        "num_tokens": cuts[-1][1] if cuts else 0,
         "num_samples": len(samples),
         "num_steps": sum(len(sample.steps) for sample in samples),
         "shards": shard_entries(main.layer, cuts),
@@ -90,18 +112,6 @@ def write_artifact(  # noqa: PLR0913  each is a fact of the artifact
             for layer in sources
         ],
     }
-    config = with_extra(known, extra)
-    index = with_extra(
-        {"format_version": FORMAT_VERSION, "samples": sample_entries(samples)}, index_extra
-    )
-    parse_config(config, str(path / CONFIG_NAME))
-    parse_index(index, str(path / INDEX_NAME), num_tokens)
-    _prepare(path)
-    for source in sources.values():
-        _write_layer(path, source, main, cuts)
-    write_bytes(path / INDEX_NAME, index_text(index).encode())
-    write_bytes(path / CONFIG_NAME, dumps(config).encode())
-    return path
 
 
 def _cuts(samples: Sequence[Sample], shard_rows: int) -> Cuts:

@@ -8,9 +8,9 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendUnavailableError, UsageError
-from ..linalg import F64, Reduced
-from .sums import Sums as Sums
+from spectra.errors import BackendUnavailableError, UsageError
+from spectra.linalg import F64, Reduced
+from spectra.backend.sums import Sums as Sums
 
 BackendName = Literal["auto", "cpu", "gpu", "tpu"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
@@ -65,7 +65,7 @@ def select_backend(name: str = "auto") -> Backend:
         raise UsageError(f"backend {name!r} is not known. Expected one of: {', '.join(BACKENDS)}.")
     platform = jax.default_backend() if name == "auto" else name
     if platform == "cpu":
-        from .host import HostBackend
+        from spectra.backend.host import HostBackend
 
         return HostBackend()
     try:
@@ -76,6 +76,6 @@ def select_backend(name: str = "auto") -> Backend:
             f"{', '.join(str(d) for d in jax.devices())}). Install support with\n  {_INSTALL[name]}\n"
             "or run with --backend cpu."
         ) from error
-    from .device import DeviceBackend
+    from spectra.backend.device import DeviceBackend
 
     return DeviceBackend(device)

@@ -17,8 +17,8 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from ..linalg import F64, Reduced, Tridiagonal
-from .sums import Sums
+from spectra.linalg import F64, Reduced, Tridiagonal
+from spectra.backend.sums import Sums
 
 HIGHEST = lax.Precision.HIGHEST
 SMALLEST_BUCKET = 64

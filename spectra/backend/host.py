@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 from threadpoolctl import ThreadpoolController
 
-from ..linalg import F64, Reduced, Tridiagonal, reduce_along, reduce_in_place
-from .sums import Sums
+from spectra.linalg import F64, Reduced, Tridiagonal, reduce_along, reduce_in_place
+from spectra.backend.sums import Sums
 
 _Input = TypeVar("_Input")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .config import RunConfig as RunConfig
-from .counts import Counts as Counts
-from .counts import CountTable as CountTable
-from .evaluate import LayerPlan as LayerPlan
-from .evaluate import PoolResult as PoolResult
-from .evaluate import evaluate_layer as evaluate_layer
-from .evaluate import plan_layer as plan_layer
-from .statistics import statistics as statistics
+from spectra.engine.config import RunConfig as RunConfig
+from spectra.engine.counts import Counts as Counts
+from spectra.engine.counts import CountTable as CountTable
+from spectra.engine.evaluate import LayerPlan as LayerPlan
+from spectra.engine.evaluate import PoolResult as PoolResult
+from spectra.engine.evaluate import evaluate_layer as evaluate_layer
+from spectra.engine.evaluate import plan_layer as plan_layer
+from spectra.engine.statistics import statistics as statistics

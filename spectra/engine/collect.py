@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import Backend, Sums
-from ..grouping import Ints
-from ..linalg import F64
-from .plan import BUFFER_ROWS, PoolPlan
+from spectra.backend import Backend, Sums
+from spectra.grouping import Ints
+from spectra.linalg import F64
+from spectra.engine.plan import BUFFER_ROWS, PoolPlan
 
 
 class RowStore:

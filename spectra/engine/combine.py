@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from ..backend import Backend, Sums
-from ..grouping import SEGMENTS, Group, Ints
-from ..linalg import F64
-from .collect import Collector
-from .plan import PoolPlan
+from spectra.backend import Backend, Sums
+from spectra.grouping import SEGMENTS, Group, Ints
+from spectra.linalg import F64
+from spectra.engine.collect import Collector
+from spectra.engine.plan import PoolPlan
 
 Part = Sums | Ints
 """A set of rows: as moments, or as the numbers of stored rows."""

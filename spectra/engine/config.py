@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..backend import BACKENDS, BackendName
-from ..errors import UsageError
-from ..grouping import DepthMode
-from ..metrics import Convention, convention
-from ..pooling import POOLS, Pool
+from spectra.backend import BACKENDS, BackendName
+from spectra.errors import UsageError
+from spectra.grouping import DepthMode
+from spectra.statistics import Convention, convention
+from spectra.pooling import POOLS, Pool
 
 NonFinite = Literal["null", "drop", "error"]
 

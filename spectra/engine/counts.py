@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grouping import Group, Ints
-from ..pooling import PooledRows, StepTokens
+from spectra.grouping import Group, Ints
+from spectra.pooling import PooledRows, StepTokens
 
 
 class Counts(NamedTuple):

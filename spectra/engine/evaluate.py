@@ -8,20 +8,20 @@ from functools import partial
 
 import numpy as np
 
-from ..artifacts import RowReader
-from ..backend import Backend, Sums
-from ..errors import NonFiniteRowsError
-from ..grouping import Group, Ints, Steps
-from ..linalg import F64, Spectra
-from ..pooling import PooledRows, StepTokens, pooled_rows
-from .collect import Collector, RowStore
-from .combine import Part, Tree
-from .config import RunConfig
-from .plan import PoolPlan, Sample, planned_bytes, sweeps
-from .solve import Solver, normalised_eigenvalues, repaired
-from .stream import Stream
+from spectra.artifacts import RowReader
+from spectra.backend import Backend, Sums
+from spectra.errors import NonFiniteRowsError
+from spectra.grouping import Group, Ints, Steps
+from spectra.linalg import F64, Spectra
+from spectra.route import DEFAULT_ALPHA_RANKS
+from spectra.pooling import PooledRows, StepTokens, pooled_rows
+from spectra.engine.collect import Collector, RowStore
+from spectra.engine.combine import Part, Tree
+from spectra.engine.config import RunConfig
+from spectra.engine.plan import PoolPlan, Sample, planned_bytes, sweeps
+from spectra.engine.solve import Solver, normalised_eigenvalues, repaired
+from spectra.engine.stream import Stream
 
-DEFAULT_ALPHA_RANKS = (11, 100)
 PILOT_ROWS = 1024
 Progress = Callable[[str, int, int], None]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grouping import Group, Ints
-from ..pooling import PooledRows
-from ..sampling import default_counts, nested_sample
+from spectra.grouping import Group, Ints
+from spectra.pooling import PooledRows
+from spectra.sampling import default_counts, nested_sample
 
 MOMENT_BYTES = 8
 BUFFER_ROWS = 512

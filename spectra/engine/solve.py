@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import Backend, Sums
-from ..linalg import F64, Reduced, Spectra, normalised_rows, solve, spectra_of_blocks
-from ..linalg.rowspace import Blocks
-from ..linalg.spectrum import Method
+from spectra.backend import Backend, Sums
+from spectra.linalg import F64, Reduced, Spectra, normalised_rows, solve, spectra_of_blocks
+from spectra.linalg.rowspace import Blocks
+from spectra.linalg.spectrum import Method
 
 Key = TypeVar("Key", bound=Hashable)
 

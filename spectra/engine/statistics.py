@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..linalg import F64
-from ..metrics import Convention, Summary, summarise
+from spectra.linalg import F64
+from spectra.statistics import Convention, Summary, summarise
 
 BATCH = 256
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts import RowReader
-from ..grouping import Ints
-from ..pooling import PooledRows, StepTokens
+from spectra.artifacts import RowReader
+from spectra.grouping import Ints
+from spectra.pooling import PooledRows, StepTokens
 
 BLOCK_BYTES = 16 << 20
 Progress = Callable[[int], None]

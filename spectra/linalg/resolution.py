@@ -8,51 +8,62 @@ engine takes the singular values of the rows themselves where that is too much.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..metrics import slope_weights
+from spectra.statistics import Array, namespace, slope_weights
 
 EPS = float(np.finfo(np.float64).eps)
 
 ROUNDING = 4.0
-"""Eigenvalue error of accumulating and reducing a Gram matrix, in units of eps * its largest eigenvalue.
-Measured over spectra of condition 1 to 1e12, n/d from 1 to 400 (tests/test_resolution.py): at most 2.1."""
+"""Eigenvalue error of accumulating and reducing a Gram matrix, in units of eps * its largest eigenvalue."""
 
 TOLERABLE = 2e-10
 """Largest estimated error of a statistic that a Gram-route spectrum may carry: a fifth of the bar of 1e-9."""
 
 
 def statistic_error(
-    eigenvalues: NDArray[np.float64], noise: float, alpha_ranks: tuple[int, int]
-) -> float:
-    """First-order bound on the error of ln rankme, ln rankme_sigma and relative alpha.
+    eigenvalues: Array, count: Array, noise: Array, alpha_ranks: tuple[int, int]
+) -> Array:
+    """First-order bound on the errors of ln rankme, ln rankme_sigma and relative alpha; traceable.
+
+    For p = w / sum(w) with errors dw, |d entropy| <= sum |ln p + H| dw / sum(w). For a singular value
+    s = sqrt(l), ds = min(noise / 2s, sqrt(noise)).
 
     Args:
-        eigenvalues: [K] descending, computed; values below `noise` carry no information.
-        noise: absolute error of each eigenvalue.
+        eigenvalues: [..., K] descending, as computed; values below `noise` carry no information.
+        count: [...] how many of them exist, the rest being padding.
+        noise: [...] absolute error of each eigenvalue.
         alpha_ranks: first and last rank of the power-law fit.
 
-    For p = w / sum(w) with errors dw: |d entropy| <= sum |ln p + H| dw / sum(w). For a singular value
-    s = sqrt(l): ds = min(noise / 2s, sqrt(noise)).
+    Returns:
+        [...] the largest of the three bounds; 0 where there is no noise or no spectrum.
     """
-    if len(eigenvalues) == 0 or noise <= 0 or eigenvalues[0] <= 0:
-        return 0.0
-    values = np.maximum(eigenvalues, noise)
-    sigma = np.sqrt(values)
-    errors = [
-        _entropy_error(values, np.full_like(values, noise)),
-        _entropy_error(sigma, np.minimum(noise / (2 * sigma), np.sqrt(noise))),
-    ]
+    xp = namespace(eigenvalues)
+    noise = xp.asarray(noise)[..., None]
+    exists = xp.arange(eigenvalues.shape[-1]) < xp.asarray(count)[..., None]
+    # With nothing to divide by, any floor serves: the errors below are then multiplied by zero noise.
+    floor = xp.where(noise > 0, noise, 1.0)
+    values = xp.where(exists, xp.maximum(eigenvalues, floor), 0.0)
+    sigma = xp.sqrt(values)
+    sigma_error = xp.minimum(noise / (2 * xp.where(exists, sigma, 1.0)), xp.sqrt(noise))
+    error = xp.maximum(
+        _entropy_error(values, exists, xp.broadcast_to(noise, values.shape)),
+        _entropy_error(sigma, exists, sigma_error),
+    )
     first, last = alpha_ranks
-    if len(values) >= last:
-        weights, fitted = slope_weights(first, last), values[first - 1 : last]
-        slope = float(abs(weights @ np.log(fitted)))
-        errors.append(float(np.abs(weights) @ (noise / fitted)) / max(slope, 0.1))
-    return max(errors)
+    if eigenvalues.shape[-1] >= last:
+        weights = xp.asarray(slope_weights(first, last))
+        fitted = xp.where(exists, values, 1.0)[..., first - 1 : last]
+        slope = xp.abs((weights * xp.log(fitted)).sum(axis=-1))
+        moved = (xp.abs(weights) * noise / fitted).sum(axis=-1) / xp.maximum(slope, 0.1)
+        error = xp.maximum(error, xp.where(exists[..., last - 1], moved, 0.0))
+    return error
 
 
-def _entropy_error(weights: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
-    total = weights.sum()
-    logs = np.log(weights / total)
-    entropy = -(weights * logs).sum() / total
-    return float((np.abs(logs + entropy) * errors).sum() / total)
+def _entropy_error(weights: Array, exists: Array, errors: Array) -> Array:
+    xp = namespace(weights)
+    total = weights.sum(axis=-1, keepdims=True)
+    total = xp.where(total > 0, total, 1.0)
+    logs = xp.where(exists, xp.log(xp.where(exists, weights, 1.0) / total), 0.0)
+    entropy = -(weights * logs).sum(axis=-1, keepdims=True) / total
+    moved = xp.where(exists, xp.abs(logs + entropy) * errors, 0.0)
+    return moved.sum(axis=-1) / total[..., 0]

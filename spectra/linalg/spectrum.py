@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .resolution import EPS, ROUNDING, TOLERABLE, statistic_error
-from .tridiagonal import F64, Tridiagonal, definite_eigenvalues, eigenvalues
+from spectra.linalg.resolution import EPS, ROUNDING, TOLERABLE, statistic_error
+from spectra.linalg.tridiagonal import F64, Tridiagonal, definite_eigenvalues, eigenvalues
 
 Method = Literal["moments", "rows", "svd"]
 
@@ -102,8 +102,8 @@ def solve(
         raw_noise += ROUNDING * EPS * reduced.mean_energy
     uncentered = uncentered[: min(rows, dim)]
     error = max(
-        statistic_error(covariance, noise, alpha_ranks),
-        statistic_error(uncentered, raw_noise, alpha_ranks),
+        float(statistic_error(values, len(values), level, alpha_ranks))
+        for values, level in ((covariance, noise), (uncentered, raw_noise))
     )
     cut = zero_cut(rows, dim, reduced.energy)
     return Spectra(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas
 
-from .lapack import F64, pteqr, sterf, sytrd
+from spectra.linalg.lapack import F64, pteqr, sterf, sytrd
 
 
 class Tridiagonal(NamedTuple):

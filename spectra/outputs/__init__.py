@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .commit import RUN_FILE as RUN_FILE
-from .commit import TABLE_FILE as TABLE_FILE
-from .commit import commit as commit
-from .documents import FILES as FILES
-from .documents import Head as Head
-from .documents import SweepOptions as SweepOptions
-from .documents import documents as documents
-from .groups import PoolRecords as PoolRecords
-from .groups import pool_records as pool_records
-from .table import pool_rows as pool_rows
-from .table import table as table
+from spectra.outputs.commit import RUN_FILE as RUN_FILE
+from spectra.outputs.commit import TABLE_FILE as TABLE_FILE
+from spectra.outputs.commit import commit as commit
+from spectra.outputs.documents import FILES as FILES
+from spectra.outputs.documents import Head as Head
+from spectra.outputs.documents import SweepOptions as SweepOptions
+from spectra.outputs.documents import documents as documents
+from spectra.outputs.groups import PoolRecords as PoolRecords
+from spectra.outputs.groups import pool_records as pool_records
+from spectra.outputs.table import pool_rows as pool_rows
+from spectra.outputs.table import table as table

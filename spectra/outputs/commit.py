@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .. import strict_json
-from ..atomic import write_bytes
-from ..errors import InputError
-from .documents import FILES
+from spectra import strict_json
+from spectra.atomic import write_bytes
+from spectra.errors import InputError
+from spectra.outputs.documents import FILES
 
 RUN_FILE = "run.json"
 TABLE_FILE = "metrics.csv"

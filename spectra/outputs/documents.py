@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..grouping import SEGMENTS, Atoms, DepthMode, Group
-from .groups import PoolRecords
+from spectra.grouping import SEGMENTS, Atoms, DepthMode, Group
+from spectra.outputs.groups import PoolRecords
 
 FORMAT_VERSION = 1
 FILES = (

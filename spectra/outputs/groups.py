@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import CountTable, PoolResult, statistics
-from ..grouping import Group
-from ..linalg import F64, Spectra
-from ..metrics import PRESETS, Convention, Summary
-from ..pooling import StepTokens
-from ..record import Record, metric_values, reason, status_name
+from spectra.engine import CountTable, PoolResult, statistics
+from spectra.grouping import Group
+from spectra.linalg import F64
+from spectra.statistics import Convention, Summary
+from spectra.pooling import StepTokens
+from spectra.record import Record, metric_values, reason, status_name
+from spectra.route import mean_energy_share, route_conventions, route_values
 
 LEADING = 100
 """Spectral values kept a route: enough to draw every preset's fitted range."""
@@ -115,7 +116,12 @@ class _Maker:
                 }
         for place, group in enumerate(groups):
             solved = None if group in self._bad else self._result.spectra.get(group)
-            result[group] |= shared_fields(solved, rows[place])
+            result[group] |= {
+                "mean_energy_share": None if solved is None else mean_energy_share(solved),
+                "max_disagreement": None if solved is None else solved.disagreement,
+                "num_rows": rows[place],
+                "method": None if solved is None else solved.method,
+            }
         return result
 
     def curves(self) -> dict[Group, list[dict[str, Any]]]:
@@ -167,33 +173,11 @@ class _Maker:
         return sentences
 
 
-def route_conventions(convention: Convention) -> tuple[Convention, Convention]:
-    """Centred and uncentred plain definitions, fitted over the convention's ranks (else 11-100)."""
-    ranks = convention.alpha_ranks or PRESETS["default"].alpha_ranks
-    source = "three routes"
-    return (
-        Convention("routes", source, True, False, "eigenvalue", 0.0, None, ranks),
-        Convention("routes", source, False, False, "singular", 0.0, None, ranks),
-    )
-
-
-def leading(route: str, values: F64, rows: int, status: str) -> list[float]:
-    """The leading spectral values of a route: eigenvalues of the covariance, or singular values."""
+def leading(route: str, squares: F64, rows: int, status: str) -> list[float]:
+    """The leading values of a route's spectrum."""
     if status in ("too_few_rows", "nonfinite"):
         return []
-    kept = values[:LEADING]
-    scaled = kept / (rows - 1) if route == "cov_centered" else np.sqrt(kept)
-    return [float(value) for value in scaled]
-
-
-def shared_fields(solved: Spectra | None, rows: int) -> dict[str, Any]:
-    """What the routes of one group share: the mean's share of the energy, and their disagreement."""
-    fields: dict[str, Any] = {"mean_energy_share": None, "max_disagreement": None}
-    if solved is not None:
-        if solved.energy > 0:
-            fields["mean_energy_share"] = solved.mean_energy / solved.energy
-        fields["max_disagreement"] = solved.disagreement
-    return {**fields, "num_rows": rows, "method": None if solved is None else solved.method}
+    return [float(value) for value in route_values(route, squares[:LEADING], rows)]
 
 
 def mean_and_sd(values: list[float | None]) -> tuple[float | None, float | None]:

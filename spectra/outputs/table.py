@@ -7,11 +7,11 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from ..grouping import Atoms, Group
-from ..metrics import METRICS
-from ..record import Record
-from .documents import FILES
-from .groups import ROUTES, PoolRecords
+from spectra.grouping import Atoms, Group
+from spectra.statistics import METRICS
+from spectra.record import Record
+from spectra.outputs.documents import FILES
+from spectra.outputs.groups import ROUTES, PoolRecords
 
 COLUMNS = (
     "model", "layer", "pool", "file", "group_kind", "segment", "category", "bin", "count", "route",

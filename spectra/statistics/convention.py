@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from ..errors import UnknownConventionError
+from spectra.errors import UnknownConventionError
 
 
 @dataclass(frozen=True, slots=True)

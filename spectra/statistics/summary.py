@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ._namespace import Array, namespace
-from .alpha_req import alpha_req
-from .convention import Convention
-from .participation_ratio import participation_ratio
-from .rankme import effective_rank
-from .stable_rank import stable_rank
-from .top_share import top_share
+from spectra.statistics._namespace import Array, namespace
+from spectra.statistics.alpha_req import alpha_req
+from spectra.statistics.convention import Convention
+from spectra.statistics.participation_ratio import participation_ratio
+from spectra.statistics.rankme import effective_rank
+from spectra.statistics.stable_rank import stable_rank
+from spectra.statistics.top_share import top_share
 
 STATUSES = ("ok", "too_few_rows", "short_spectrum", "nonfinite", "degenerate")
 """The names of the status codes, in the order of the codes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._namespace import Array, namespace
+from spectra.statistics._namespace import Array, namespace
 
 
 def top_share(eigenvalues: Array) -> Array:

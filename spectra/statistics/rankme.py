@@ -10,7 +10,7 @@ against 805):
 
 from __future__ import annotations
 
-from ._namespace import Array, namespace
+from spectra.statistics._namespace import Array, namespace
 
 
 def effective_rank(weights: Array, epsilon: float = 0.0, count: Array | None = None) -> Array:

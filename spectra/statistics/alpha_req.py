@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._namespace import Array, namespace
+from spectra.statistics._namespace import Array, namespace
 
 FLAT = 1e-12
 """Root-mean-square spread of ln(eigenvalue) below which R^2 is 0/0: float64 rounding, not structure."""

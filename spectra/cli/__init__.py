@@ -1,0 +1,60 @@
+"""The command line: `spectra run`, `info`, `verify`, `diff`.
+
+A thin shell: it parses, calls the library and prints. Nothing here imports NumPy or JAX before a
+command needs them, so that help is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from spectra._version import __version__
+from spectra.cli import _diff, _info, _run, _verify
+from spectra.cli._group import Commands
+from spectra.cli._text import escape_on_streams
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="spectra",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example:\n\n  spectra run\n\n"
+    "Exit codes: 0 done, 1 internal error or a difference found, 2 usage, 3 bad input, "
+    "4 finished under --strict with something undefined, 130 interrupted.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spectra {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Spectral metrics of the hidden states of reasoning models.
+
+    Effective rank and its kin, from shards to four metric files a pool.
+    """
+    escape_on_streams()
+
+
+for _name, _command, _example in (
+    ("run", _run.run, _run.EXAMPLE),
+    ("info", _info.info, _info.EXAMPLE),
+    ("verify", _verify.verify, _verify.EXAMPLE),
+    ("diff", _diff.diff, _diff.EXAMPLE),
+):
+    app.command(_name, epilog=f"Example:\n\n  {_example}")(_command)

@@ -1,0 +1,65 @@
+"""Spectra of one in-memory group on the host, by the cheapest route that meets the accuracy bar."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from spectra.backend.host import reduced_moments, reduced_rows
+from spectra.backend.sums import Sums
+from spectra.linalg import F64, Spectra, normalised_rows, solve, spectra_of_blocks
+from spectra.statistics import Convention
+from spectra.moments import Moments
+from spectra.route import DEFAULT_ALPHA_RANKS
+
+
+class UnresolvedSpectrumWarning(UserWarning):
+    """Moments cannot resolve the tail of a spectrum, and there are no rows to fall back on."""
+
+
+def spectra_of(x: F64, alpha_ranks: tuple[int, int]) -> Spectra:
+    """The spectra of finite rows x [n, d], n >= 1: by a Gram matrix or, if that falls short, by SVD."""
+    rows, dim = x.shape
+    if rows <= dim:
+        solved = solve(reduced_rows(x), rows, dim, "rows", alpha_ranks)
+    else:
+        solved = _solve_moments(Moments.of(x), alpha_ranks)
+    if solved.resolved:
+        return solved
+    return spectra_of_blocks(lambda: [x], dim).with_covariance(solved.covariance)
+
+
+def spectra_of_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectra:
+    """The spectra of rows known by their moments only; warns where those cannot resolve the tail."""
+    solved = _solve_moments(moments, alpha_ranks)
+    if not solved.resolved:
+        warnings.warn(
+            f"moments of {moments.rows} rows cannot resolve the tail of this spectrum: statistics may be "
+            f"off by {solved.error:.1e} relative. Pass the rows for an exact result.",
+            UnresolvedSpectrumWarning,
+            stacklevel=3,
+        )
+    return solved
+
+
+def eigenvalues_of(x: F64, chosen: Convention) -> tuple[F64, str]:
+    """What a convention's statistics of finite rows x [n, d], n >= 1, rest on, and the method."""
+    if chosen.row_norm:
+        x = normalised_rows(x, x.mean(axis=0), len(x))
+    spectra = spectra_of(x, chosen.alpha_ranks or DEFAULT_ALPHA_RANKS)
+    return convention_values(spectra, chosen), spectra.method
+
+
+def convention_values(spectra: Spectra, chosen: Convention) -> F64:
+    """The squared singular values that a convention counts (of already normalised rows if it does)."""
+    raw = chosen.row_norm or not chosen.centered
+    return spectra.uncentered if raw else spectra.centered
+
+
+def _solve_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectra:
+    gram = np.asfortranarray(moments.gram)
+    reduced = reduced_moments(
+        Sums(moments.rows, np.asarray(moments.total), gram), np.asarray(moments.shift)
+    )
+    return solve(reduced, moments.rows, len(gram), "moments", alpha_ranks)

@@ -1,0 +1,203 @@
+"""Metrics of arrays: what a notebook or a training loop calls.
+
+NumPy in gives NumPy out, JAX in gives JAX out. Everything is computed in float64, on the host for NumPy
+and on the array's device for JAX (whatever `jax_enable_x64` says; results come back in JAX's default
+float type). Where float64 moments cannot resolve a tail to the accuracy bar, the SVD of the rows is taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spectra.batched import BatchedRecord, host_summary, jax_batch
+from spectra.host_metrics import convention_values, eigenvalues_of, spectra_of, spectra_of_moments
+from spectra.linalg import F64
+from spectra.statistics import METRICS, STATUSES, Array, Convention, is_jax, summarise
+from spectra.statistics import convention as named_convention
+from spectra.moments import Moments
+from spectra.record import Record, reason, value_or_none
+from spectra.route import (
+    DEFAULT_ALPHA_RANKS,
+    Route,
+    Routes,
+    mean_energy_share,
+    route_conventions,
+    route_values,
+)
+
+
+def metrics(x: Array | Moments, convention: str | Convention = "default") -> Record:
+    """The metrics of one group of rows.
+
+    Args:
+        x: rows [n, d] of any float dtype, NumPy or JAX, or their `Moments`.
+        convention: a preset's name or a `Convention`.
+
+    Returns:
+        A `Record`; its values are floats for NumPy, JAX scalars for JAX, None where undefined.
+
+    Raises:
+        ValueError: x is not two-dimensional or has no columns; it is traced by JAX (a record holds None
+            and text: use `batched_metrics`); or moments are given to a convention that scales rows.
+        UnknownConventionError: no preset has this name.
+    """
+    chosen = named_convention(convention)
+    if isinstance(x, Moments):
+        return _metrics_of_moments(x, chosen)
+    _check(x, 2)
+    if is_jax(x):
+        return _metrics_of_jax(x, chosen)
+    rows = np.asarray(x).astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(rows) == 0 or len(bad):
+        values, method = np.full(1, np.nan if len(bad) else 0.0), None
+    else:
+        values, method = eigenvalues_of(rows, chosen)
+    first = int(bad[0]) if len(bad) else None
+    why = f"{len(bad)} of {len(rows)} rows hold NaN or infinity, the first is row {first}"
+    return _record(values, len(rows), rows.shape[1], chosen, method, why)
+
+
+def batched_metrics(
+    xs: Array, mask: Array | None = None, convention: str | Convention = "default"
+) -> BatchedRecord:
+    """The metrics of many groups at once; traceable by `jax.jit`.
+
+    Args:
+        xs: [batch, rows, dim] of any float dtype, NumPy or JAX.
+        mask: [batch, rows] bool, which rows exist; None for all.
+        convention: a preset's name or a `Convention`.
+
+    Returns:
+        A `BatchedRecord` of arrays [batch]; NaN where undefined, with a status code.
+
+    Raises:
+        ValueError: xs is not three-dimensional or has no columns, or mask has another shape.
+        UnknownConventionError: no preset has this name.
+    """
+    chosen = named_convention(convention)
+    _check(xs, 3)
+    if mask is not None and mask.shape != xs.shape[:2]:
+        raise ValueError(f"mask has shape {mask.shape}; expected {xs.shape[:2]} for xs {xs.shape}")
+    if is_jax(xs):
+        return jax_batch(xs, mask, chosen)
+    exists = np.ones(xs.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+    groups = [x[valid].astype(np.float64) for x, valid in zip(xs, exists, strict=True)]
+    summaries = [host_summary(rows, chosen) for rows in groups]
+    columns = {
+        name: np.array([getattr(summary, name) for summary in summaries])
+        for name in (*METRICS, "rank_ceiling", "status")
+    }
+    return BatchedRecord(**columns, num_rows=exists.sum(axis=1), error=np.zeros(len(xs)))
+
+
+def routes(x: Array, convention: str | Convention = "default") -> Routes:
+    """The three routes of one group of rows x [n, d], n >= 1, of any float dtype.
+
+    alpha is fitted over the convention's ranks (11-100 where it has none). Computed on the host in
+    float64; for a JAX array the spectra are JAX arrays again.
+
+    Raises:
+        ValueError: x is not two-dimensional, is empty, or holds NaN or infinity.
+    """
+    _check(x, 2)
+    rows = np.asarray(x).astype(np.float64)
+    if not len(rows) or not np.isfinite(rows).all():
+        raise ValueError(f"x {rows.shape} must have at least one row and only finite values")
+    centered, uncentered = route_conventions(named_convention(convention))
+    spectra = spectra_of(rows, centered.alpha_ranks or DEFAULT_ALPHA_RANKS)
+
+    def route(name: str, squares: F64, chosen: Convention, rank: str) -> Route:
+        record = _record(squares, *rows.shape, chosen, spectra.method)
+        values = route_values(name, squares, max(len(rows), 2))
+        rank_value = getattr(record, rank)
+        return Route(_like(x, values), rank_value, record.alpha_req, record.alpha_req_r2)
+
+    return Routes(
+        route("cov_centered", spectra.covariance, centered, "rankme"),
+        route("svd_centered", spectra.centered, centered, "rankme_sigma"),
+        route("svd_uncentered", spectra.uncentered, uncentered, "rankme_sigma"),
+        mean_energy_share(spectra),
+        spectra.disagreement,
+        spectra.method,
+    )
+
+
+def _metrics_of_moments(moments: Moments, chosen: Convention) -> Record:
+    if chosen.row_norm:
+        raise ValueError(
+            f"convention {chosen.name!r} scales every row, which moments do not hold: pass the rows"
+        )
+    values = np.full(1, np.nan)
+    if np.isfinite(np.asarray(moments.gram)).all():
+        spectra = spectra_of_moments(moments, chosen.alpha_ranks or DEFAULT_ALPHA_RANKS)
+        values = convention_values(spectra, chosen)
+    record = _record(values, moments.rows, moments.gram.shape[0], chosen, "moments")
+    return _jax_values(record) if is_jax(moments.gram) else record
+
+
+def _metrics_of_jax(x: Array, chosen: Convention) -> Record:
+    import jax
+
+    if isinstance(x, jax.core.Tracer):
+        raise ValueError(
+            "spectra.metrics cannot be traced, since a record holds None and text. "
+            "Use spectra.batched_metrics(x[None]) under jit or vmap."
+        )
+    if len(x) == 0:
+        return _record(np.zeros(1), 0, x.shape[1], chosen, None)
+    batch = jax_batch(x[None], None, chosen)
+    values = {
+        name: None if np.isnan(value := getattr(batch, name)[0]) else value for name in METRICS
+    }
+    status = STATUSES[int(batch.status[0])]
+    return Record(
+        **values,
+        num_rows=len(x), num_tokens=None, num_steps=None, num_traces=None,
+        rank_ceiling=int(batch.rank_ceiling[0]), se=None, status=status,
+        reason=reason(status, len(x), None, chosen),
+        method="rows" if len(x) <= x.shape[1] else "moments",
+    )  # fmt: skip
+
+
+def _record(
+    values: F64, rows: int, dim: int, chosen: Convention, method: str | None, why: str | None = None
+) -> Record:
+    """The record of one spectrum, in floats."""
+    padded = values if len(values) else np.zeros(1)
+    summary = summarise(padded, np.int64(rows), dim, chosen)
+    status = STATUSES[int(summary.status)]
+    return Record(
+        **{name: value_or_none(getattr(summary, name)) for name in METRICS},
+        num_rows=rows, num_tokens=None, num_steps=None, num_traces=None,
+        rank_ceiling=int(summary.rank_ceiling), se=None, status=status,
+        reason=reason(status, rows, int((padded > 0).sum()), chosen, why), method=method,
+    )  # fmt: skip
+
+
+def _check(x: Array, axes: int) -> None:
+    if x.ndim != axes or x.shape[-1] == 0:
+        names = "[batch, rows, dim]" if axes == 3 else "[rows, dim]"
+        raise ValueError(f"x has shape {x.shape}; expected {names} with at least one column")
+
+
+def _like(x: Array, values: F64) -> Any:
+    if not is_jax(x):
+        return values
+    import jax.numpy as jnp
+
+    return jnp.asarray(values)
+
+
+def _jax_values(record: Record) -> Record:
+    from dataclasses import replace
+
+    import jax.numpy as jnp
+
+    values = {
+        name: None if value is None else jnp.asarray(value)
+        for name, value in ((name, getattr(record, name)) for name in METRICS)
+    }
+    return replace(record, **values)
