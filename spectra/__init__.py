@@ -1,7 +1,7 @@
 """Spectral metrics of hidden states: exact, batched, JIT-compiled.
 
-The names below are the public interface. They are imported on first use, so that importing the package,
-and asking the command line for help, costs nothing.
+The names below are the public interface. They are imported on first use, so that importing the
+package, and asking the command line for help, costs nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ _HOME = {
     "routes": "library",
     "run": "pipeline",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = [  # noqa: PLE0604 - the keys are strings
+    "__version__",
+    *_HOME,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 
 from spectra.linalg.resolution import EPS, ROUNDING, TOLERABLE, statistic_error
-from spectra.statistics import METRICS, Array, Convention, Summary, is_jax, namespace, summarise
 from spectra.route import DEFAULT_ALPHA_RANKS
+from spectra.statistics import METRICS, Array, Convention, Summary, summarise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchedRecord:
     """Metrics of a batch of groups, every field an array [batch], NaN where a value is undefined.
 
-    `status` holds codes into `spectra.STATUSES`. `error` is the first-order bound of what rounding in the
-    Gram matrix may have done to the statistics, relative: above 2e-10 the tail of that spectrum is not
-    resolved to the accuracy bar (outside of `jit`, such groups have been recomputed by SVD, and it is 0).
-    A JAX pytree.
+    `status` holds codes into `spectra.STATUSES`. `error` is the first-order bound of what
+    rounding in the
+    Gram matrix may have done to the statistics, relative: above 2e-10 the tail of that spectrum
+        is not
+    resolved to the accuracy bar (outside of `jit`, such groups have been recomputed by SVD, and
+    it is 0). A JAX pytree.
     """
 
     rankme: Array
@@ -50,7 +52,7 @@ def jax_batch(xs: Array, mask: Array | None, chosen: Convention) -> BatchedRecor
     """
     import jax
 
-    wide = bool(jax.config.jax_enable_x64)
+    wide = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     with jax.enable_x64(True):
         if mask is None:
             mask = jax.numpy.ones(xs.shape[:2], bool)
@@ -145,9 +147,7 @@ def _record(summary: Summary, count: Array, error: Array) -> BatchedRecord:
     )
 
 
-def _repaired(
-    record: BatchedRecord, xs: Array, mask: Array, chosen: Convention
-) -> BatchedRecord:
+def _repaired(record: BatchedRecord, xs: Array, mask: Array, chosen: Convention) -> BatchedRecord:
     """The same with unresolved groups computed on the host, from their rows."""
     import jax.numpy as jnp
 
@@ -158,7 +158,7 @@ def _repaired(
     for place in places:
         rows = np.asarray(xs[place])[np.asarray(mask[place])].astype(np.float64)
         one = host_summary(rows, chosen)
-        for name in METRICS + ("status",):
+        for name in (*METRICS, "status"):
             columns[name][place] = getattr(one, name)
         columns["error"][place] = 0.0
     return BatchedRecord(**{name: jnp.asarray(column) for name, column in columns.items()})
@@ -172,7 +172,9 @@ def host_summary(rows: Array, chosen: Convention) -> Summary:
         values, _ = eigenvalues_of(rows, chosen)
     else:
         values = np.full(1, np.nan if len(rows) else 0.0)
-    return summarise(values if len(values) else np.zeros(1), np.int64(len(rows)), rows.shape[1], chosen)
+    return summarise(
+        values if len(values) else np.zeros(1), np.int64(len(rows)), rows.shape[1], chosen
+    )
 
 
 def _narrow(record: BatchedRecord) -> BatchedRecord:

@@ -1,7 +1,7 @@
-"""Which group each row belongs to: segment x category x depth bin, the atoms that all groups are made of.
+"""Which group each row belongs to: segment x category x depth bin are the atoms of all groups.
 
-Groups are unions of disjoint atoms, so every row is read and multiplied once however many groups hold
-it. Everything here follows from the index alone, before any state is read.
+Groups are unions of disjoint atoms, so every row is read and multiplied once however many groups
+hold it. Everything here follows from the index alone, before any state is read.
 """
 
 from __future__ import annotations
@@ -24,26 +24,41 @@ class StepLike(Protocol):
     """What grouping reads of a step (`spectra.artifacts.Step`)."""
 
     @property
-    def global_start(self) -> int: ...
+    def global_start(self) -> int:
+        """First global token row."""
+        ...
+
     @property
-    def global_end(self) -> int: ...
+    def global_end(self) -> int:
+        """End of the global token rows."""
+        ...
+
     @property
-    def segment(self) -> str | None: ...
+    def segment(self) -> str | None:
+        """thought, solution or None."""
+        ...
+
     @property
-    def category(self) -> str | None: ...
+    def category(self) -> str | None:
+        """The label."""
+        ...
 
 
 class SampleLike(Protocol):
     """What grouping reads of a sample (`spectra.artifacts.Sample`)."""
 
     @property
-    def steps(self) -> Sequence[StepLike]: ...
+    def steps(self) -> Sequence[StepLike]:
+        """The steps in order."""
+        ...
 
 
 class CategoryNames(Protocol):
     """What grouping reads of a category map (`spectra.categories.CategoryMap`)."""
 
-    def macro(self, label: str | None) -> str: ...
+    def macro(self, label: str | None) -> str:
+        """The macro category of a label."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +70,8 @@ class Steps:
         segment: 0 thought, 1 solution, 2 none.
         category: position in `categories`.
         trace: number of the sample.
-        position, siblings: the step's place (0-based) in its trace, and the trace's number of steps.
+        position, siblings: the step's place (0-based) in its trace, and the trace's number of
+            steps.
         categories: macro category names, sorted.
     """
 
@@ -84,16 +100,25 @@ class Steps:
         categories = tuple(sorted(set(macros.values())))
         code = {label: categories.index(macro) for label, macro in macros.items()}
         segment_code = {"thought": 0, "solution": 1, None: 2}
-        columns = np.array(
+        table = np.array(
             [
-                (s.global_start, s.global_end, segment_code[s.segment], code[s.category], trace, i, n)
+                (
+                    s.global_start,
+                    s.global_end,
+                    segment_code[s.segment],
+                    code[s.category],
+                    trace,
+                    i,
+                    n,
+                )
                 for trace, sample in enumerate(samples)
                 for n in (len(sample.steps),)
                 for i, s in enumerate(sample.steps)
             ],
             dtype=np.int64,
         ).reshape(-1, 7)
-        return cls(*(np.ascontiguousarray(column) for column in columns.T), categories)
+        start, stop, segment, category, trace, position, siblings = np.ascontiguousarray(table.T)
+        return cls(start, stop, segment, category, trace, position, siblings, categories)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import numpy as np
 from spectra.backend.host import reduced_moments, reduced_rows
 from spectra.backend.sums import Sums
 from spectra.linalg import F64, Spectra, normalised_rows, solve, spectra_of_blocks
-from spectra.statistics import Convention
 from spectra.moments import Moments
 from spectra.route import DEFAULT_ALPHA_RANKS
+from spectra.statistics import Convention
 
 
 class UnresolvedSpectrumWarning(UserWarning):
@@ -19,7 +19,7 @@ class UnresolvedSpectrumWarning(UserWarning):
 
 
 def spectra_of(x: F64, alpha_ranks: tuple[int, int]) -> Spectra:
-    """The spectra of finite rows x [n, d], n >= 1: by a Gram matrix or, if that falls short, by SVD."""
+    """The spectra of finite rows x [n, d], n >= 1, by Gram matrix or, if that falls short, SVD."""
     rows, dim = x.shape
     if rows <= dim:
         solved = solve(reduced_rows(x), rows, dim, "rows", alpha_ranks)
@@ -31,12 +31,12 @@ def spectra_of(x: F64, alpha_ranks: tuple[int, int]) -> Spectra:
 
 
 def spectra_of_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectra:
-    """The spectra of rows known by their moments only; warns where those cannot resolve the tail."""
+    """The spectra of rows known by moments only; warns if those cannot resolve the tail."""
     solved = _solve_moments(moments, alpha_ranks)
     if not solved.resolved:
         warnings.warn(
-            f"moments of {moments.rows} rows cannot resolve the tail of this spectrum: statistics may be "
-            f"off by {solved.error:.1e} relative. Pass the rows for an exact result.",
+            f"moments of {moments.rows} rows cannot resolve the tail of this spectrum: statistics "
+            f"may be off by {solved.error:.1e} relative. Pass the rows for an exact result.",
             UnresolvedSpectrumWarning,
             stacklevel=3,
         )
@@ -52,7 +52,7 @@ def eigenvalues_of(x: F64, chosen: Convention) -> tuple[F64, str]:
 
 
 def convention_values(spectra: Spectra, chosen: Convention) -> F64:
-    """The squared singular values that a convention counts (of already normalised rows if it does)."""
+    """The squared singular values that a convention counts (of rows already normalised)."""
     raw = chosen.row_norm or not chosen.centered
     return spectra.uncentered if raw else spectra.centered
 

@@ -1,8 +1,9 @@
 """Metrics of arrays: what a notebook or a training loop calls.
 
-NumPy in gives NumPy out, JAX in gives JAX out. Everything is computed in float64, on the host for NumPy
-and on the array's device for JAX (whatever `jax_enable_x64` says; results come back in JAX's default
-float type). Where float64 moments cannot resolve a tail to the accuracy bar, the SVD of the rows is taken.
+NumPy in gives NumPy out, JAX in gives JAX out. Everything is computed in float64, on the host for
+NumPy and on the array's device for JAX (whatever `jax_enable_x64` says; results come back in
+JAX's default float type). Where float64 moments cannot resolve a tail to the accuracy bar, the
+SVD of the rows is taken.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import numpy as np
 from spectra.batched import BatchedRecord, host_summary, jax_batch
 from spectra.host_metrics import convention_values, eigenvalues_of, spectra_of, spectra_of_moments
 from spectra.linalg import F64
-from spectra.statistics import METRICS, STATUSES, Array, Convention, is_jax, summarise
-from spectra.statistics import convention as named_convention
 from spectra.moments import Moments
 from spectra.record import Record, reason, value_or_none
 from spectra.route import (
@@ -26,6 +25,8 @@ from spectra.route import (
     route_conventions,
     route_values,
 )
+from spectra.statistics import METRICS, STATUSES, Array, Convention, is_jax, summarise
+from spectra.statistics import convention as named_convention
 
 
 def metrics(x: Array | Moments, convention: str | Convention = "default") -> Record:
@@ -39,7 +40,8 @@ def metrics(x: Array | Moments, convention: str | Convention = "default") -> Rec
         A `Record`; its values are floats for NumPy, JAX scalars for JAX, None where undefined.
 
     Raises:
-        ValueError: x is not two-dimensional or has no columns; it is traced by JAX (a record holds None
+        ValueError: x is not two-dimensional or has no columns; it is traced by JAX (a record
+            holds None
             and text: use `batched_metrics`); or moments are given to a convention that scales rows.
         UnknownConventionError: no preset has this name.
     """
@@ -110,7 +112,7 @@ def routes(x: Array, convention: str | Convention = "default") -> Routes:
     spectra = spectra_of(rows, centered.alpha_ranks or DEFAULT_ALPHA_RANKS)
 
     def route(name: str, squares: F64, chosen: Convention, rank: str) -> Route:
-        record = _record(squares, *rows.shape, chosen, spectra.method)
+        record = _record(squares, len(rows), rows.shape[1], chosen, spectra.method)
         values = route_values(name, squares, max(len(rows), 2))
         rank_value = getattr(record, rank)
         return Route(_like(x, values), rank_value, record.alpha_req, record.alpha_req_r2)
@@ -196,7 +198,7 @@ def _jax_values(record: Record) -> Record:
 
     import jax.numpy as jnp
 
-    values = {
+    values: dict[str, Any] = {
         name: None if value is None else jnp.asarray(value)
         for name, value in ((name, getattr(record, name)) for name in METRICS)
     }

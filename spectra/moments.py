@@ -12,12 +12,12 @@ from spectra.statistics import Array, is_jax
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """The number, sum and Gram matrix of rows, around a shift: enough for every spectrum of the rows.
+    """The number, sum and Gram matrix of rows around a shift: enough for their spectra.
 
-    For rows x_i in R^d and y_i = x_i - shift: `rows` = n, `total` = sum y_i [d], `gram` = sum y_i y_i'
-    [d, d], all float64, NumPy or JAX. Moments of disjoint sets add, and those of a subset subtract:
-    leaving a trace out is one subtraction. Any shift describes the same rows; one near their mean keeps
-    large means from costing digits.
+    For rows x_i in R^d and y_i = x_i - shift: `rows` = n, `total` = sum y_i [d], `gram` = sum y_i
+    y_i' [d, d], all float64, NumPy or JAX. Moments of disjoint sets add, and those of a subset
+    subtract: leaving a trace out is one subtraction. Any shift describes the same rows; one near
+    their mean keeps large means from costing digits.
     """
 
     rows: int
@@ -27,7 +27,7 @@ class Moments:
 
     @classmethod
     def of(cls, x: Array, shift: Array | None = None) -> Moments:
-        """The moments of rows x [n, d], n >= 1, of any float dtype, around `shift` (default: their mean).
+        """The moments of rows x [n, d], n >= 1, of any float dtype, around `shift` or their mean.
 
         Raises:
             ValueError: x is not two-dimensional or has no rows.
@@ -48,7 +48,7 @@ class Moments:
 
     @property
     def scatter(self) -> Array:
-        """The centred scatter sum (x_i - mean)(x_i - mean)' [d, d]; over n - 1 it is the covariance."""
+        """The scatter sum (x_i - mean)(x_i - mean)' [d, d]; over n - 1 it is the covariance."""
         with _float64(self.gram):
             return self.gram - self.total[:, None] * self.total / self.rows
 
@@ -72,8 +72,8 @@ class Moments:
         rows = self.rows + sign * other.rows
         if rows < 1 or self.gram.shape != other.gram.shape:
             raise ValueError(
-                f"cannot combine {self.rows} rows of width {self.gram.shape[0]} with {other.rows} of "
-                f"width {other.gram.shape[0]}: widths must agree and at least one row must be left"
+                f"cannot combine {self.rows} rows of width {self.gram.shape[0]} with {other.rows} "
+                f"of width {other.gram.shape[0]}: widths must agree and a row must be left"
             )
         moved = other if other.shift is self.shift else other.around(self.shift)
         with _float64(self.gram):
@@ -81,7 +81,7 @@ class Moments:
             return Moments(rows, self.shift, total, gram)
 
 
-class _float64:  # noqa: N801 - a context manager used like a function
+class _float64:
     """JAX's float64 for JAX arrays, whatever the caller's setting; NumPy needs nothing."""
 
     def __init__(self, x: Array) -> None:

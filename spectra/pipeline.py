@@ -85,7 +85,8 @@ def run(
         out: results go to out/<directory name>/.
         config: all options; the defaults if None.
         command: the command line, for run.json.
-        given: names of the options that were given rather than left at their defaults, for run.json.
+        given: names of the options that were given rather than left at their defaults, for
+            run.json.
         progress: told of each stage's progress.
 
     Raises:
@@ -115,9 +116,7 @@ def prepare(path: Path, config: RunConfig, progress: Progress = lambda *_: None)
         with artifact.open_rows(layer) as reader:
             dim, itemsize = reader.dim, reader.dtype.itemsize
         plans.append(plan_layer(steps, dim, itemsize, config, limit, dropped))
-    return Prepared(
-        artifact, layers, names, tuple(plans), (*artifact.warnings, *warnings)
-    )
+    return Prepared(artifact, layers, names, tuple(plans), (*artifact.warnings, *warnings))
 
 
 def category_names(
@@ -281,8 +280,8 @@ def _nonfinite_warnings(
         return []
     what = "were left out" if len(plan.dropped) else "leave their groups undefined"
     return [
-        f"layer {layer.index}: {len(found)} token rows hold NaN or infinity and {what}, the first at "
-        f"{locate(int(found[0]))}."
+        f"layer {layer.index}: {len(found)} token rows hold NaN or infinity and {what}, the "
+        f"first at {locate(int(found[0]))}."
     ]
 
 
@@ -304,6 +303,6 @@ def _refuse_overlap(path: Path, out: Path) -> None:
     source, target = path.resolve(), out.resolve()
     if target == source or source in target.parents:
         raise InputError(
-            f"the output {out} lies in the input {path}. Expected another place: choose --out so that "
-            "results and hidden states stay apart."
+            f"the output {out} lies in the input {path}. Expected another place: choose --out so "
+            "that results and hidden states stay apart."
         )

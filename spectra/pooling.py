@@ -51,7 +51,8 @@ class PooledRows:
 class StepTokens:
     """The (token, step) pairs that count, [K], in order of step and token.
 
-    `first` [S + 1] is where each step's pairs begin. Without dropped tokens a step's pairs are its range.
+    `first` [S + 1] is where each step's pairs begin. Without dropped tokens a step's pairs are
+    its range.
     """
 
     token: Ints

@@ -1,11 +1,11 @@
-"""The three routes to "the" effective rank of a group, side by side, each under its plain definition.
+"""The three routes to a group's effective rank, side by side, each by its plain definition.
 
 cov_centered     eigenvalues of the centred covariance, p proportional to them;
 svd_centered     singular values of the centred rows, p proportional to them;
 svd_uncentered   singular values of the rows as they are, p proportional to them.
 
-The first two see one spectrum (l = s^2 / (n - 1)) and weigh it differently; the third counts the mean
-direction as structure. alpha is always fitted on s^2, since fitting s halves the exponent.
+The first two see one spectrum (l = s^2 / (n - 1)) and weigh it differently; the third counts the
+mean direction as structure. alpha is always fitted on s^2, since fitting s halves the exponent.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class Route:
 class Routes:
     """The three routes of one group of rows.
 
-    `mean_energy_share` is n |mean|^2 / |X|_F^2; `max_disagreement` the largest relative difference between
-    the covariance's eigenvalues and s^2 / (n - 1), found by different algorithms; `method` as in `Record`.
+    `mean_energy_share` is n |mean|^2 / |X|_F^2; `max_disagreement` the largest relative
+    difference between the covariance's eigenvalues and s^2 / (n - 1), found by different
+    algorithms; `method` as in `Record`.
     """
 
     cov_centered: Route
@@ -48,7 +49,7 @@ class Routes:
 
 
 def route_conventions(convention: Convention) -> tuple[Convention, Convention]:
-    """The centred and the uncentred plain definition, fitted over the convention's ranks (else 11-100)."""
+    """The centred and the uncentred definition, fitted over the convention's ranks or 11-100."""
     ranks = convention.alpha_ranks or DEFAULT_ALPHA_RANKS
     source = PRESETS["default"].source
     return (
@@ -58,7 +59,7 @@ def route_conventions(convention: Convention) -> tuple[Convention, Convention]:
 
 
 def route_values(route: str, squares: F64, rows: int) -> F64:
-    """What a route calls its spectrum, from squared singular values [K] of n rows (n > 1 if centred)."""
+    """What a route calls its spectrum, from squared singular values [K] of n rows."""
     return squares / (rows - 1) if route == "cov_centered" else np.asarray(np.sqrt(squares))
 
 

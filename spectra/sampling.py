@@ -1,9 +1,10 @@
-"""Matched counts: nested random subsamples of a group's rows, reproducible and independent of others.
+"""Matched counts: nested random subsamples of a group's rows, independent of other groups.
 
-Spectral statistics depend strongly on the number of rows, so groups are comparable only at equal counts.
-A group's subsample of count c holds its c rows with the smallest random keys: without replacement,
-and nested, since a larger count only adds rows. Keys come from the raw output of PCG64 seeded by SHA-256
-of (seed, file, pool, group, repeat), so adding a group, a count or a repeat changes no other subsample.
+Spectral statistics depend strongly on the number of rows, so groups are comparable only at equal
+counts. A group's subsample of count c holds its c rows with the smallest random keys: without
+replacement, and nested, since a larger count only adds rows. Keys come from the raw output of
+PCG64 seeded by SHA-256 of (seed, file, pool, group, repeat), so adding a group, a count or a
+repeat changes no other subsample.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def default_counts(largest_group: int) -> tuple[int, ...]:
 
 def nested_sample(group: Group, rows: int, count: int, pool: str, repeat: int, seed: int) -> Ints:
     """Positions [count] among a group's rows, 0 <= position < rows; every prefix is a subsample."""
-    key = f"{seed}\0token_count_sweep\0{pool}\0{group.kind}\0{group.segment}\0{group.category}\0{repeat}"
+    labels = f"{group.kind}\0{group.segment}\0{group.category}"
+    key = f"{seed}\0token_count_sweep\0{pool}\0{labels}\0{repeat}"
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
     keys = np.random.PCG64(int.from_bytes(digest, "big")).random_raw(rows)
     smallest = np.argpartition(keys, count - 1)[:count] if count < rows else np.arange(rows)

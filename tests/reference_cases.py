@@ -142,6 +142,11 @@ def sloping(rng: np.random.Generator, n: int, d: int) -> Floats:
     return rng.standard_normal((n, d)) * np.arange(1.0, d + 1) ** -0.7 + 0.5
 
 
+def steep(rng: np.random.Generator, n: int, d: int) -> Floats:
+    """Singular values over a range of 2^16: their squares drown in a Gram matrix's rounding."""
+    return rng.standard_normal((n, d)) * 2.0 ** np.linspace(0.0, -16.0, d)
+
+
 def large_mean(rng: np.random.Generator, n: int, d: int) -> Floats:
     x = rng.standard_normal((n, d))
     x[:, :3] += 3000.0
@@ -186,6 +191,7 @@ def tiny(rng: np.random.Generator, n: int, d: int) -> Floats:
 MAKERS: tuple[Maker, ...] = (
     isotropic,
     sloping,
+    steep,
     large_mean,
     low_rank,
     constant,

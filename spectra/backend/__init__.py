@@ -8,9 +8,9 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spectra.backend.sums import Sums as Sums
 from spectra.errors import BackendUnavailableError, UsageError
 from spectra.linalg import F64, Reduced
-from spectra.backend.sums import Sums as Sums
 
 BackendName = Literal["auto", "cpu", "gpu", "tpu"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
@@ -24,8 +24,9 @@ _INSTALL = {
 class Backend(Protocol):
     """Products and reductions of groups of rows, float64.
 
-    `name` is the platform, `batch` how many groups are worth reducing together. Methods that take `Sums`
-    may overwrite or donate the first one's arrays; `shift` [d] must be the same for sums that merge.
+    `name` is the platform, `batch` how many groups are worth reducing together. Methods that take
+    `Sums` may overwrite or donate the first one's arrays; `shift` [d] must be the same for sums
+    that merge.
     """
 
     name: str
@@ -73,7 +74,8 @@ def select_backend(name: str = "auto") -> Backend:
     except RuntimeError as error:
         raise BackendUnavailableError(
             f"--backend {name}: JAX {jax.__version__} sees no {name} here (devices: "
-            f"{', '.join(str(d) for d in jax.devices())}). Install support with\n  {_INSTALL[name]}\n"
+            f"{', '.join(str(d) for d in jax.devices())}). Install support with\n  "
+            f"{_INSTALL[name]}\n"
             "or run with --backend cpu."
         ) from error
     from spectra.backend.device import DeviceBackend

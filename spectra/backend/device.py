@@ -1,8 +1,8 @@
 """The device backend: JAX in float64 on an accelerator (or, for tests, on the CPU client).
 
-Row blocks are padded to one static size and group solves to a few bucket sizes, so a whole run compiles
-a handful of programs. Products and O(d^3) reductions run on the device; the two vectors of each
-tridiagonal come back to the host, where LAPACK's values-only solvers take O(d^2).
+Row blocks are padded to one static size and group solves to a few bucket sizes, so a whole run
+compiles a handful of programs. Products and O(d^3) reductions run on the device; the two vectors
+of each tridiagonal come back to the host, where LAPACK's values-only solvers take O(d^2).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from spectra.linalg import F64, Reduced, Tridiagonal
 from spectra.backend.sums import Sums
+from spectra.linalg import F64, Reduced, Tridiagonal
 
 HIGHEST = lax.Precision.HIGHEST
 SMALLEST_BUCKET = 64
@@ -63,7 +63,7 @@ class DeviceBackend:
             return [_reduced_moments(jax.device_get(result)) for result in results]
 
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
-        """The tridiagonal forms of groups from their rows [n, d], n >= 1, batched by padded size."""
+        """The tridiagonal forms of groups from their rows [n, d], batched by padded size."""
         buckets: dict[int, list[int]] = {}
         for position, rows in enumerate(batch):
             buckets.setdefault(_bucket(len(rows)), []).append(position)
@@ -125,7 +125,7 @@ def _reduce_moments(count: Any, total: Any, gram: Any, shift: Any) -> tuple[Any,
 
 
 def reduce_along(matrix: Any, direction: Any) -> tuple[Any, Any]:
-    """Diagonal [k] and off-diagonal [k - 1] of T for symmetric [k, k], first basis vector `direction` [k].
+    """Diagonal [k] and off-diagonal [k - 1] of T; the first basis vector is `direction` [k].
 
     The traceable counterpart of `spectra.linalg.reduce_along`; a zero direction leaves the basis.
     """
@@ -148,7 +148,7 @@ def tridiagonal(matrix: Any) -> tuple[Any, Any]:
 
 
 def rows_gram(rows: Any, count: Any) -> tuple[Any, Any, Any]:
-    """The n x n matrix of `spectra.backend.host`'s rows form for padded rows [m, d] of which n exist.
+    """The rows form of `spectra.backend.host` for padded rows [m, d] of which n exist.
 
     Returns K [m, m] (zero beyond n), the energy |X|_F^2 and the mean's n |mu|^2.
     """
@@ -179,7 +179,11 @@ def _reduced_moments(result: tuple[Any, ...]) -> Reduced:
     raw[0] += mean_energy
     centered = Tridiagonal(np.array(diag), np.array(off))
     return Reduced(
-        centered, Tridiagonal(raw, centered.off), float(energy), float(mean_energy), float(shift_energy)
+        centered,
+        Tridiagonal(raw, centered.off),
+        float(energy),
+        float(mean_energy),
+        float(shift_energy),
     )
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 from threadpoolctl import ThreadpoolController
 
-from spectra.linalg import F64, Reduced, Tridiagonal, reduce_along, reduce_in_place
 from spectra.backend.sums import Sums
+from spectra.linalg import F64, Reduced, Tridiagonal, reduce_along, reduce_in_place
 
 _Input = TypeVar("_Input")
 
@@ -62,7 +62,7 @@ class HostBackend:
         return self._side_by_side(lambda sums: reduced_moments(sums, shift), batch)
 
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
-        """The tridiagonal forms of groups from their rows [n, d], n >= 1, through n x n products."""
+        """The tridiagonal forms of groups from their rows [n, d], by n x n products."""
         return self._side_by_side(reduced_rows, batch)
 
     def _side_by_side(
@@ -88,8 +88,9 @@ def reduced_moments(sums: Sums, shift: F64) -> Reduced:
 def reduced_rows(rows: NDArray[np.generic]) -> Reduced:
     """K = XX' in the basis whose first vector is (1, ..., 1) / sqrt(n), built from centred rows.
 
-    The Householder reflection that takes that vector to the first axis maps X to -sqrt(n) mean and, in
-    rows 2..n, to z_i - z_1 / (sqrt(n) + 1) with z the centred rows: no large mean enters the latter.
+    The Householder reflection that takes that vector to the first axis maps X to -sqrt(n) mean
+    and, in rows 2..n, to z_i - z_1 / (sqrt(n) + 1) with z the centred rows: no large mean enters
+    the latter.
     """
     z = rows.astype(np.float64)
     n = len(z)

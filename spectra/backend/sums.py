@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Sums(NamedTuple):
-    """Sums over rows y = x - shift: their number, total [d] and Gram matrix sum y y' [d, d], float64.
+    """Sums over rows y = x - shift: their number, total [d] and Gram matrix [d, d], float64.
 
     The arrays belong to a backend (NumPy or JAX); on the host only the Gram matrix's lower triangle
     counts. Two sets with the same shift merge by addition.

@@ -1,4 +1,4 @@
-"""The engine: plan, one pass over the shards, batched solves. It knows nothing of files out or flags."""
+"""The engine: plan, one pass over the shards, batched solves; no output files, no flags."""
 
 from __future__ import annotations
 

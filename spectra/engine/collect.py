@@ -1,4 +1,4 @@
-"""What one pool keeps of the rows that stream by: some as rows, the rest as moments of their atoms."""
+"""What a pool keeps of the rows that stream by: some as rows, the rest as atoms' moments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums
+from spectra.engine.plan import BUFFER_ROWS, PoolPlan
 from spectra.grouping import Ints
 from spectra.linalg import F64
-from spectra.engine.plan import BUFFER_ROWS, PoolPlan
 
 
 class RowStore:

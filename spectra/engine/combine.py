@@ -1,20 +1,22 @@
 """Groups from atoms: each group is added up once from its parts, as rows or as moments.
 
-Parts form a small tree (atoms -> segment x category, segment x bin, category x bin -> category, segment,
-bin -> global), walked one category after the other so that only sums across categories outlive it.
+Parts form a small tree (atoms -> segment x category, segment x bin, category x bin -> category,
+segment, bin -> global), walked one category after the other so that only sums across categories
+outlive it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from spectra.backend import Backend, Sums
-from spectra.grouping import SEGMENTS, Group, Ints
-from spectra.linalg import F64
 from spectra.engine.collect import Collector
 from spectra.engine.plan import PoolPlan
+from spectra.grouping import SEGMENTS, Group, Ints
+from spectra.linalg import F64
 
 Part = Sums | Ints
 """A set of rows: as moments, or as the numbers of stored rows."""
@@ -33,7 +35,7 @@ class Gather:
         self._sums: Sums | None = None
 
     def add(self, part: Part, collector: Collector) -> None:
-        """Add one part; its stored rows are read from the collector now if they must become moments."""
+        """Add one part; stored rows that must become moments are read from the collector now."""
         if not self._large:
             assert not isinstance(part, Sums), "a part cannot have more rows than the whole"
             self._numbers.append(part)
@@ -97,7 +99,11 @@ class Tree:
         _, segments, bins = self.plan.rows.atoms.shape
         for b in range(bins):
             parts = [self._segment_bins[s][b].part() for s in range(segments)]
-            self._emit(Group("bin", None, None, b), self._union(np.s_[:, :, b], parts, collector), collector)
+            self._emit(
+                Group("bin", None, None, b),
+                self._union(np.s_[:, :, b], parts, collector),
+                collector,
+            )
             for s, segment in enumerate(SEGMENTS):
                 self._emit(Group("segment_bin", segment, None, b), parts[s], collector)
         parts = [gather.part() for gather in self._segments]
@@ -105,10 +111,10 @@ class Tree:
             self._emit(Group("segment", segment), parts[s], collector)
         self._emit(Group("global"), self._union(np.s_[:, :, :], parts, collector), collector)
 
-    def _gather(self, cells: object) -> Gather:
-        return Gather(int(self._sizes[cells].sum()), self)  # type: ignore[index]
+    def _gather(self, cells: Any) -> Gather:
+        return Gather(int(self._sizes[cells].sum()), self)
 
-    def _union(self, cells: object, parts: Iterable[Part], collector: Collector) -> Part:
+    def _union(self, cells: Any, parts: Iterable[Part], collector: Collector) -> Part:
         gather = self._gather(cells)
         for part in parts:
             if isinstance(part, Sums) or len(part):

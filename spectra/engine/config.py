@@ -1,4 +1,4 @@
-"""Every option of a run, as one frozen object that is printed, stored and mapped one to one to flags."""
+"""Every option of a run, as one frozen object; flags map to it one to one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 from spectra.backend import BACKENDS, BackendName
 from spectra.errors import UsageError
 from spectra.grouping import DepthMode
-from spectra.statistics import Convention, convention
 from spectra.pooling import POOLS, Pool
+from spectra.statistics import Convention, convention
 
 NonFinite = Literal["null", "drop", "error"]
 
@@ -24,14 +24,15 @@ class RunConfig:
         layers: saved layers to process; empty for the primary one, "all" for all.
         convention: preset name or a `Convention`.
         categories: preset name or path of the category map.
-        max_categories: macro categories beyond this many (fewest tokens first) are merged into "(other)".
+        max_categories: macro categories beyond this many (fewest tokens first) are merged into
+            "(other)".
         num_bins: relative depth bins.
         depth: depth by "step" (each step is one unit) or by "token".
         counts: rows of the matched-count sweep; empty for the grid 32, 64, ... up to 4096.
         repeats: subsamples a count.
         seed: seed of the subsamples.
-        nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the tokens
-            out, "error" stops at the first.
+        nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
+            tokens out, "error" stops at the first.
         backend: "auto", "cpu", "gpu" or "tpu".
         max_memory: bytes that row stores and moments may take; 0 for 60 % of the memory available.
     """
@@ -58,7 +59,12 @@ class RunConfig:
         _one_of("depth", (self.depth,), get_args(DepthMode))
         _one_of("nonfinite", (self.nonfinite,), get_args(NonFinite))
         _one_of("pools", self.pools, POOLS)
-        for name, least in (("num_bins", 1), ("repeats", 1), ("max_categories", 1), ("max_memory", 0)):
+        for name, least in (
+            ("num_bins", 1),
+            ("repeats", 1),
+            ("max_categories", 1),
+            ("max_memory", 0),
+        ):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}. Expected {least} or more.")
         if not self.pools or len(set(self.pools)) < len(self.pools):

@@ -28,9 +28,7 @@ class CountTable:
         self._atoms = rows.atoms
         bins = max(rows.atoms.num_bins, 1)
         tokens = (
-            np.ones(len(rows), np.int64)
-            if rows.pool == "all"
-            else np.diff(pairs.first)[rows.step]
+            np.ones(len(rows), np.int64) if rows.pool == "all" else np.diff(pairs.first)[rows.step]
         )
         # A step has one segment and category but, by token depth, may have rows in several bins.
         in_bins = np.unique(np.stack([rows.step, rows.atom.astype(np.int64)]), axis=1)

@@ -1,4 +1,4 @@
-"""One layer: plan, one pass over the shards, group solves, and a second look at what was not resolved."""
+"""One layer: one pass over the shards, group solves, a second look at what is not resolved."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from spectra.artifacts import RowReader
 from spectra.backend import Backend, Sums
-from spectra.errors import NonFiniteRowsError
-from spectra.grouping import Group, Ints, Steps
-from spectra.linalg import F64, Spectra
-from spectra.route import DEFAULT_ALPHA_RANKS
-from spectra.pooling import PooledRows, StepTokens, pooled_rows
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
 from spectra.engine.plan import PoolPlan, Sample, planned_bytes, sweeps
 from spectra.engine.solve import Solver, normalised_eigenvalues, repaired
 from spectra.engine.stream import Stream
+from spectra.errors import NonFiniteRowsError
+from spectra.grouping import Group, Ints, Steps
+from spectra.linalg import F64, Spectra
+from spectra.pooling import PooledRows, StepTokens, pooled_rows
+from spectra.route import DEFAULT_ALPHA_RANKS
 
 PILOT_ROWS = 1024
 Progress = Callable[[str, int, int], None]
@@ -111,12 +111,15 @@ def evaluate_layer(
 
 
 def pilot(reader: RowReader) -> F64:
-    """The shift [d] that moments are taken around: the median of evenly spaced token rows, in float32.
+    """The shift [d] of the moments: the median of evenly spaced token rows, in float32.
 
-    Any shift gives the same spectra in exact arithmetic; one near the mean keeps large means from costing
-    digits. It depends on the states alone, so labels and options do not move results by rounding.
+    Any shift gives the same spectra in exact arithmetic; one near the mean keeps large means from
+    costing digits. It depends on the states alone, so labels and options do not move results by
+    rounding.
     """
-    places = np.unique(np.linspace(0, reader.num_rows - 1, min(PILOT_ROWS, reader.num_rows)).astype(int))
+    places = np.unique(
+        np.linspace(0, reader.num_rows - 1, min(PILOT_ROWS, reader.num_rows)).astype(int)
+    )
     rows = np.stack([reader.read(int(p), int(p) + 1)[0] for p in places]).astype(np.float64)
     finite = rows[np.isfinite(rows).all(axis=1)]
     if len(finite) == 0:
@@ -237,8 +240,8 @@ def _reading(progress: Progress, reader: RowReader) -> Callable[[int], None]:
 def _first_bad(where: str) -> str:
     return (
         f"{where}: the hidden state holds NaN or infinity (--nonfinite error). "
-        "Expected finite values; use --nonfinite null to leave the groups undefined, or --nonfinite drop "
-        "to leave such tokens out."
+        "Expected finite values; use --nonfinite null to leave the groups undefined, or "
+        "--nonfinite drop to leave such tokens out."
     )
 
 

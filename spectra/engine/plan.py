@@ -1,9 +1,9 @@
-"""The plan of one pool: which rows stay as rows, which become moments, and what that takes in memory.
+"""The plan of one pool: which rows stay rows, which become moments, and the memory it takes.
 
-A set of n <= d rows is smaller, and solved faster, as rows than as a d x d matrix; a larger one is
-smaller as moments. Atoms (and then groups) take the form that suits their size, which the index alone
-decides. Categories are processed in as few sweeps over the shards as the memory limit allows, normally
-one; a row is read once however many sweeps there are.
+A set of n <= d rows is smaller, and solved faster, as rows than as a d x d matrix; a larger one
+is smaller as moments. Atoms (and then groups) take the form that suits their size, which the
+index alone decides. Categories are processed in as few sweeps over the shards as the memory limit
+allows, normally one; a row is read once however many sweeps there are.
 """
 
 from __future__ import annotations
@@ -57,7 +57,13 @@ class PoolPlan:
 
     @classmethod
     def of(
-        cls, rows: PooledRows, dim: int, itemsize: int, counts: tuple[int, ...], repeats: int, seed: int
+        cls,
+        rows: PooledRows,
+        dim: int,
+        itemsize: int,
+        counts: tuple[int, ...],
+        repeats: int,
+        seed: int,
     ) -> PoolPlan:
         """Plan a pool of `rows` [N, dim] whose values take `itemsize` bytes as stored."""
         atom_rows = np.bincount(rows.atom, minlength=rows.atoms.count).astype(np.int64)
@@ -97,15 +103,16 @@ class PoolPlan:
     def category_bytes(self) -> Ints:
         """[categories] memory that each category takes while it is processed."""
         shape = self.rows.atoms.shape
-        small = np.bincount(
-            self.rows.atom[~self.lasting], minlength=self.rows.atoms.count
-        ) * ~self.large
+        small = (
+            np.bincount(self.rows.atom[~self.lasting], minlength=self.rows.atoms.count)
+            * ~self.large
+        )
         moments = self.large * (MOMENT_BYTES * self.dim**2 + BUFFER_ROWS * self.row_bytes)
         return np.asarray((small * self.row_bytes + moments).reshape(shape).sum(axis=(1, 2)))
 
 
 def sweeps(plans: list[PoolPlan], limit: int) -> list[range]:
-    """Runs of consecutive categories whose memory fits the limit together, in order; at least one each."""
+    """Runs of consecutive categories, one or more, whose memory fits the limit together."""
     per_category = np.sum([plan.category_bytes() for plan in plans], axis=0)
     room = limit - sum(plan.fixed_bytes for plan in plans)
     ranges, start, taken = [], 0, 0

@@ -1,4 +1,4 @@
-"""From parts to spectra: batches for the backend, and the sure route where a Gram matrix falls short."""
+"""From parts to spectra: batches for the backend, the sure route where a Gram falls short."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Solver(Generic[Key]):
-    """Reduces sets of rows or moments in batches; `results` holds a spectrum a key after `finish`."""
+    """Reduces rows or moments in batches; `results` holds a spectrum a key after `finish`."""
 
     def __init__(
         self, dim: int, shift: F64, backend: Backend, alpha_ranks: tuple[int, int]
@@ -67,7 +67,7 @@ def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
 def normalised_eigenvalues(
     blocks: Blocks, rows: int, dim: int, backend: Backend, alpha_ranks: tuple[int, int]
 ) -> F64:
-    """Squared singular values [min(n, d)] of the group's rows, centred and scaled to length 1 each."""
+    """Squared singular values [min(n, d)] of rows that are centred and scaled to length 1."""
     mean = sum((block.sum(axis=0) for block in blocks()), np.zeros(dim)) / rows
 
     def unit_blocks() -> Any:

@@ -51,9 +51,7 @@ def program() -> Any:
     return jax.jit(summarise, static_argnames=("dim", "convention"))
 
 
-def _padded(
-    spectra: Sequence[F64], rows: Sequence[int], dim: int
-) -> tuple[F64, NDArray[np.int64]]:
+def _padded(spectra: Sequence[F64], rows: Sequence[int], dim: int) -> tuple[F64, NDArray[np.int64]]:
     values = np.zeros((BATCH, dim))
     for place, spectrum in enumerate(spectra):
         values[place, : len(spectrum)] = spectrum

@@ -32,7 +32,8 @@ class Stream:
     Attributes:
         reader: the open layer.
         pairs: the (token, step) pairs that count.
-        bad: sorted global rows with NaN or infinite values, found so far; those rows are read as zeros.
+        bad: sorted global rows with NaN or infinite values, found so far; those rows are read as
+            zeros.
         bytes_read: how much was read from the shards.
     """
 
@@ -85,7 +86,7 @@ def scan_bad_rows(reader: RowReader, progress: Progress) -> Ints:
 def nonfinite_rows(raw: NDArray[Any]) -> Ints:
     """Numbers of the rows of raw [m, d] that hold NaN or infinity."""
     if raw.dtype.itemsize == 2 and raw.dtype != np.float16:
-        # bfloat16: all eight exponent bits set. Integer tests run at memory speed, isfinite does not.
+        # bfloat16: all eight exponent bits set. Integer tests run at memory speed.
         exponent = raw.view(np.uint16) & np.uint16(0x7F80)
         if exponent.size == 0 or exponent.max() < 0x7F80:
             return np.empty(0, np.int64)
@@ -151,8 +152,10 @@ class _Means:
             self._open[int(here[place])] = sums[place].copy()
         done = here[~unfinished]
         if len(done):
-            # Divided, not multiplied by an inverse: the mean of equal rows must be that row exactly.
-            yield Block(self._pool, sums[~unfinished] / self._tokens[done, None], self._numbers[done])
+            # Divided, not multiplied by an inverse: equal rows must have exactly their mean.
+            yield Block(
+                self._pool, sums[~unfinished] / self._tokens[done, None], self._numbers[done]
+            )
 
     def _span(self, start: int, stop: int) -> tuple[int, int]:
         """Steps, sorted by first token, that can overlap the block."""
@@ -162,7 +165,7 @@ class _Means:
 
 
 def _range_sums(raw: NDArray[Any], begin: Ints, end: Ints) -> NDArray[np.float64]:
-    """float64 sums of raw [m, d] over the half-open row ranges, which may overlap: [len(begin), d]."""
+    """Sums [k, d] in float64 of raw [m, d] over k half-open row ranges, which may overlap."""
     low, high = int(begin.min()), int(end.max())
     values = np.zeros((high - low + 1, raw.shape[1]))
     values[:-1] = raw[low:high]

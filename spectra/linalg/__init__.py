@@ -1,14 +1,14 @@
-"""Host linear algebra in float64: tridiagonal reductions, values-only solves, QR and SVD of rows."""
+"""Host linear algebra in float64: reductions, values-only solves, QR and SVD of rows."""
 
 from __future__ import annotations
 
+from spectra.linalg.lapack import F64 as F64
 from spectra.linalg.resolution import statistic_error as statistic_error
 from spectra.linalg.rownorm import normalised_rows as normalised_rows
 from spectra.linalg.rowspace import spectra_of_blocks as spectra_of_blocks
 from spectra.linalg.spectrum import Reduced as Reduced
 from spectra.linalg.spectrum import Spectra as Spectra
 from spectra.linalg.spectrum import solve as solve
-from spectra.linalg.tridiagonal import F64 as F64
 from spectra.linalg.tridiagonal import Tridiagonal as Tridiagonal
 from spectra.linalg.tridiagonal import reduce_along as reduce_along
 from spectra.linalg.tridiagonal import reduce_in_place as reduce_in_place

@@ -1,9 +1,9 @@
 """LAPACK routines that let other threads run.
 
-SciPy's wrappers hold the interpreter lock for the whole call; the same routines reached through the
-addresses that `scipy.linalg.cython_lapack` publishes for C callers do not, so one-threaded reductions of
-several groups run side by side. A reduction is bound by memory bandwidth and synchronises often: threads
-inside one call gain little, and cost dearly where cores are shared.
+SciPy's wrappers hold the interpreter lock for the whole call; the same routines reached through
+the addresses that `scipy.linalg.cython_lapack` publishes for C callers do not, so one-threaded
+reductions of several groups run side by side. A reduction is bound by memory bandwidth and
+synchronises often: threads inside one call gain little, and cost dearly where cores are shared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ F64 = NDArray[np.float64]
 
 def _routine(name: str, arguments: int) -> Callable[..., None]:
     """The routine of this name, called with the addresses of its arguments."""
-    capsule = cython_lapack.__pyx_capi__[name]
+    capsule: object = dict(cython_lapack.__pyx_capi__)[name]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype = ctypes.c_char_p
     api.PyCapsule_GetName.argtypes = [ctypes.py_object]
@@ -37,22 +37,24 @@ _dpteqr = _routine("dpteqr", 8)
 
 
 def sytrd(matrix: F64) -> tuple[F64, F64]:
-    """Diagonal [k] and off-diagonal [k - 1] of the tridiagonal form of `matrix`, which is overwritten.
+    """Diagonal [k] and off-diagonal [k - 1] of the tridiagonal form; `matrix` is overwritten.
 
-    `matrix` [k, k], k >= 1, Fortran order; the lower triangle is read. The first basis vector stays.
+    `matrix` [k, k], k >= 1, Fortran order; the lower triangle is read. The first basis vector
+    stays.
     """
     size = len(matrix)
     diag, off, tau = np.empty(size), np.empty(max(size - 1, 1)), np.empty(max(size - 1, 1))
     order, info = ctypes.c_int(size), ctypes.c_int(0)
-    query = np.empty(1)
-    for work, length in ((query, -1), (None, 0)):
-        if work is None:
-            length = int(query[0])
-            work = np.empty(length)
+
+    def call(work: F64, length: int) -> None:
         _dsytrd(
             b"L", ctypes.byref(order), _at(matrix), ctypes.byref(order), _at(diag), _at(off),
             _at(tau), _at(work), ctypes.byref(ctypes.c_int(length)), ctypes.byref(info),
         )  # fmt: skip
+
+    best = np.empty(1)
+    call(best, -1)  # asks for the best size of the workspace
+    call(np.empty(int(best[0])), int(best[0]))
     return diag, off[: size - 1]
 
 
@@ -65,7 +67,7 @@ def sterf(diag: F64, off: F64) -> F64 | None:
 
 
 def pteqr(diag: F64, off: F64) -> F64 | None:
-    """Eigenvalues [k] in descending order by dqds; None if T is not numerically positive definite."""
+    """Eigenvalues [k] in descending order by dqds; None if T is not positive definite."""
     size = len(diag)
     values, rest = diag.copy(), np.append(off, 0.0)
     unused, work = np.empty(1), np.empty(4 * size)

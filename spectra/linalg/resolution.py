@@ -14,10 +14,10 @@ from spectra.statistics import Array, namespace, slope_weights
 EPS = float(np.finfo(np.float64).eps)
 
 ROUNDING = 4.0
-"""Eigenvalue error of accumulating and reducing a Gram matrix, in units of eps * its largest eigenvalue."""
+"""Eigenvalue error of a Gram matrix and its reduction, in units of eps * its largest eigenvalue."""
 
 TOLERABLE = 2e-10
-"""Largest estimated error of a statistic that a Gram-route spectrum may carry: a fifth of the bar of 1e-9."""
+"""Largest estimated error that a Gram-route spectrum may carry: a fifth of the bar of 1e-9."""
 
 
 def statistic_error(
@@ -25,8 +25,8 @@ def statistic_error(
 ) -> Array:
     """First-order bound on the errors of ln rankme, ln rankme_sigma and relative alpha; traceable.
 
-    For p = w / sum(w) with errors dw, |d entropy| <= sum |ln p + H| dw / sum(w). For a singular value
-    s = sqrt(l), ds = min(noise / 2s, sqrt(noise)).
+    For p = w / sum(w) with errors dw, |d entropy| <= sum |ln p + H| dw / sum(w). For a singular
+    value s = sqrt(l), ds = min(noise / 2s, sqrt(noise)).
 
     Args:
         eigenvalues: [..., K] descending, as computed; values below `noise` carry no information.
@@ -40,7 +40,7 @@ def statistic_error(
     xp = namespace(eigenvalues)
     noise = xp.asarray(noise)[..., None]
     exists = xp.arange(eigenvalues.shape[-1]) < xp.asarray(count)[..., None]
-    # With nothing to divide by, any floor serves: the errors below are then multiplied by zero noise.
+    # Without noise any floor serves: every error below is then zero times something.
     floor = xp.where(noise > 0, noise, 1.0)
     values = xp.where(exists, xp.maximum(eigenvalues, floor), 0.0)
     sigma = xp.sqrt(values)

@@ -1,8 +1,8 @@
-"""The slow, sure route: singular values of the rows themselves, for what a Gram matrix cannot resolve.
+"""The slow, sure route: singular values of the rows, for what a Gram matrix cannot resolve.
 
 Rows come in blocks and are folded into a triangular factor by QR (TSQR), so memory stays at a few
-d x d matrices whatever the number of rows. Errors are relative to the largest singular value, not to
-its square.
+d x d matrices whatever the number of rows. Errors are relative to the largest singular value, not
+to its square.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy.linalg import qr, svdvals
 
+from spectra.linalg.lapack import F64
 from spectra.linalg.spectrum import Spectra, zero_cut
-from spectra.linalg.tridiagonal import F64
 
 Blocks = Callable[[], Iterable[F64]]
 """Gives a group's rows as float64 blocks [m, d], anew and in the same order at every call."""
@@ -33,13 +33,11 @@ def spectra_of_blocks(blocks: Blocks, dim: int) -> Spectra:
     cut = zero_cut(rows, dim, energy)
     centered, uncentered = (np.where(s * s > cut, s * s, 0.0) for s in (sigma, raw))
     mean_energy = rows * float(mean @ mean)
-    return Spectra(
-        rows, dim, centered, uncentered, centered, energy, mean_energy, "svd"
-    )
+    return Spectra(rows, dim, centered, uncentered, centered, energy, mean_energy, "svd")
 
 
 def triangular_factor(blocks: Iterable[F64], dim: int) -> F64:
-    """R [at most dim, dim] with R'R = sum of block'block, by QR of each block under the factor so far."""
+    """R [at most dim, dim] with R'R = sum of block'block, by QR of blocks under the factor."""
     factor = np.empty((0, dim))
     pending: list[F64] = []
     waiting = 0
@@ -56,6 +54,5 @@ def _fold(factor: F64, blocks: list[F64]) -> F64:
     stacked = np.vstack([factor, *blocks])
     if len(stacked) <= stacked.shape[1]:
         return stacked
-    return np.asarray(qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0])[
-        : stacked.shape[1]
-    ]
+    reduced = np.asarray(qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0], np.float64)
+    return reduced[: stacked.shape[1]]

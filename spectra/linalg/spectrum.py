@@ -1,11 +1,11 @@
 """One reduction, three routes: the spectra of a group from its moments or from its rows.
 
-Let C be the centred scatter of X [n, d], mu its mean row and G = X'X = C + n mu mu'. In a basis whose
-first vector is mu / |mu|, C reduces to a tridiagonal T and G to T + n |mu|^2 e1 e1': one O(d^3)
-reduction and O(d^2) solves give both spectra. For n <= d the same holds for K = XX' with the vector
-(1, ..., 1) / sqrt(n) first: K's values are T's, the centred ones those of T without its first row and
-column. In both forms the mean is kept apart from the centred part until after the reduction, so that a
-large mean costs the small values no digits.
+Let C be the centred scatter of X [n, d], mu its mean row and G = X'X = C + n mu mu'. In a basis
+whose first vector is mu / |mu|, C reduces to a tridiagonal T and G to T + n |mu|^2 e1 e1': one
+O(d^3) reduction and O(d^2) solves give both spectra. For n <= d the same holds for K = XX' with
+the vector (1, ..., 1) / sqrt(n) first: K's values are T's, the centred ones those of T without
+its first row and column. In both forms the mean is kept apart from the centred part until after
+the reduction, so that a large mean costs the small values no digits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from spectra.linalg.lapack import F64
 from spectra.linalg.resolution import EPS, ROUNDING, TOLERABLE, statistic_error
-from spectra.linalg.tridiagonal import F64, Tridiagonal, definite_eigenvalues, eigenvalues
+from spectra.linalg.tridiagonal import Tridiagonal, definite_eigenvalues, eigenvalues
 
 Method = Literal["moments", "rows", "svd"]
 
@@ -48,11 +49,12 @@ class Spectra:
         rows, dim: n and d.
         centered: [min(n - 1, d)] squared singular values of the centred rows.
         uncentered: [min(n, d)] squared singular values of the rows as they are.
-        covariance: [min(n - 1, d)] eigenvalues of the centred scatter, found by another algorithm than
-            `centered` (QL iteration on T, against dqds on its bidiagonal factor or an SVD of the rows).
+        covariance: [min(n - 1, d)] eigenvalues of the centred scatter, found by another algorithm
+            than `centered` (QL iteration on T, against dqds on its bidiagonal factor or an SVD of
+            the rows).
         energy, mean_energy: |X|_F^2 and n |mean|^2.
-        method: "moments" or "rows" (one reduction of a d x d or n x n Gram matrix), "svd" (of the rows,
-            where a Gram matrix cannot resolve the tail).
+        method: "moments" or "rows" (one reduction of a d x d or n x n Gram matrix), "svd" (of the
+            rows, where a Gram matrix cannot resolve the tail).
         error: first-order bound of the relative error of the statistics; 0 for "svd".
     """
 
@@ -122,4 +124,3 @@ def solve(
 def zero_cut(rows: int, dim: int, energy: float) -> float:
     """The squared singular value up to which a value is rounding: (max(n, d) * eps * |X|_F)^2."""
     return float((max(rows, dim) * EPS) ** 2 * energy)
-

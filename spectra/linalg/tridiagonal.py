@@ -1,7 +1,7 @@
 """Symmetric matrices to tridiagonal form and on to eigenvalues, values only, by LAPACK on the host.
 
-`sytrd` with the lower triangle leaves the first basis vector alone, which is what lets one reduction
-serve the centred and the uncentred spectrum (see `spectrum`).
+`sytrd` with the lower triangle leaves the first basis vector alone, which is what lets one
+reduction serve the centred and the uncentred spectrum (see `spectrum`).
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ def reduce_along(matrix: F64, direction: F64) -> Tridiagonal:
 
 
 def reduce_in_place(matrix: F64) -> Tridiagonal:
-    """Tridiagonal form of a symmetric matrix [k, k] (Fortran order, lower triangle), overwriting it.
+    """Tridiagonal form of a symmetric matrix [k, k] in Fortran order, overwriting it.
 
-    The basis keeps its first vector: the eigenvalues of T without its first row and column are those of
+    The basis keeps its first vector: the eigenvalues of T without its first row and column are
+        those of
     the matrix without its own.
     """
     return Tridiagonal(*sytrd(matrix))
 
 
 def eigenvalues(t: Tridiagonal) -> F64:
-    """All eigenvalues in descending order by QL iteration: absolute error ~ eps * |T|; NaN on failure."""
+    """All eigenvalues, descending, by QL iteration: absolute error ~ eps * |T|; NaN on failure."""
     values = sterf(t.diag, t.off) if len(t.diag) else t.diag
     return np.full(len(t.diag), np.nan) if values is None else values[::-1]
 
@@ -60,9 +61,9 @@ def eigenvalues(t: Tridiagonal) -> F64:
 def definite_eigenvalues(t: Tridiagonal) -> F64 | None:
     """All eigenvalues in descending order to high *relative* accuracy, or None.
 
-    `pteqr` factors T = L D L' and takes the squared singular values of the bidiagonal factor by the
-    dqds algorithm (Fernando and Parlett 1994), so small values next to large ones keep their digits.
-    None where T is not numerically positive definite.
+    `pteqr` factors T = L D L' and takes the squared singular values of the bidiagonal factor by
+    the dqds algorithm (Fernando and Parlett 1994), so small values next to large ones keep their
+    digits. None where T is not numerically positive definite.
     """
     values = pteqr(t.diag, t.off) if len(t.diag) else t.diag
     return values if values is not None and np.isfinite(values).all() else None

@@ -1,4 +1,4 @@
-"""Results to files: the four documents a pool, the tidy table, and the run record that commits them."""
+"""Results to files: four documents a pool, the tidy table, the run record that commits them."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ _LARGEST_RUN_FILE = 64 << 20
 def commit(out: Path, files: Mapping[str, bytes], run: Mapping[str, Any]) -> None:
     """Write `files` (relative name to content) under `out`, then run.json with their sha256.
 
-    An earlier run.json is removed first, so that a directory without one is unfinished, and files of
-    the earlier run that this one does not have are removed after.
+    An earlier run.json is removed first, so that a directory without one is unfinished, and files
+    of the earlier run that this one does not have are removed after.
     """
     stale = _earlier_outputs(out) - set(files)
     (out / RUN_FILE).unlink(missing_ok=True)
@@ -37,7 +37,7 @@ def commit(out: Path, files: Mapping[str, bytes], run: Mapping[str, Any]) -> Non
 
 
 def is_output_name(name: str) -> bool:
-    """Whether a relative name is one that a run writes: [layer_<L>/]pool_<p>/<file> or metrics.csv."""
+    """Whether a run writes this relative name: [layer_<L>/]pool_<p>/<file> or metrics.csv."""
     parts = PurePosixPath(name).parts
     if parts == (TABLE_FILE,):
         return True
@@ -53,4 +53,6 @@ def _earlier_outputs(out: Path) -> set[str]:
     except InputError:
         return set()
     outputs = earlier.get("outputs") if isinstance(earlier, dict) else None
-    return {name for name in outputs if is_output_name(name)} if isinstance(outputs, dict) else set()
+    if not isinstance(outputs, dict):
+        return set()
+    return {name for name in outputs or () if is_output_name(name)}

@@ -11,10 +11,10 @@ import numpy as np
 from spectra.engine import CountTable, PoolResult, statistics
 from spectra.grouping import Group
 from spectra.linalg import F64
-from spectra.statistics import Convention, Summary
 from spectra.pooling import StepTokens
 from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
+from spectra.statistics import Convention, Summary
 
 LEADING = 100
 """Spectral values kept a route: enough to draw every preset's fitted range."""
@@ -89,7 +89,11 @@ class _Maker:
         centered, uncentered = route_conventions(self._convention)
         spectra = {
             "cov_centered": ([self._route(g, "covariance") for g in groups], centered, "rankme"),
-            "svd_centered": ([self._route(g, "centered") for g in groups], centered, "rankme_sigma"),
+            "svd_centered": (
+                [self._route(g, "centered") for g in groups],
+                centered,
+                "rankme_sigma",
+            ),
             "svd_uncentered": (
                 [self._route(g, "uncentered") for g in groups],
                 uncentered,
@@ -110,9 +114,7 @@ class _Maker:
                     "alpha_req_r2": statistics["alpha_req_r2"],
                     "values": leading(route, values[place], rows[place], status),
                     "status": status,
-                    "reason": reason(
-                        status, rows[place], usable, convention, self._bad.get(group)
-                    ),
+                    "reason": reason(status, rows[place], usable, convention, self._bad.get(group)),
                 }
         for place, group in enumerate(groups):
             solved = None if group in self._bad else self._result.spectra.get(group)
@@ -138,8 +140,8 @@ class _Maker:
             members = [metric_values(summary, place) for place in places]
             point: dict[str, Any] = {"count": count, "mean": {}, "sd": {}, "se": None}
             for name in members[0]:
-                values = [member[name] for member in members]
-                point["mean"][name], point["sd"][name] = mean_and_sd(values)
+                repeats = [member[name] for member in members]
+                point["mean"][name], point["sd"][name] = mean_and_sd(repeats)
             curves[group].append(point)
         return curves
 
@@ -181,7 +183,7 @@ def leading(route: str, squares: F64, rows: int, status: str) -> list[float]:
 
 
 def mean_and_sd(values: list[float | None]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation over repeats; None if any is undefined (sd also for one)."""
+    """Mean and sample standard deviation over repeats; None if any value is undefined."""
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values):
         return None, None

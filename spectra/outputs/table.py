@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from spectra.grouping import Atoms, Group
-from spectra.statistics import METRICS
-from spectra.record import Record
 from spectra.outputs.documents import FILES
 from spectra.outputs.groups import ROUTES, PoolRecords
+from spectra.record import Record
+from spectra.statistics import METRICS
 
 COLUMNS = (
     "model", "layer", "pool", "file", "group_kind", "segment", "category", "bin", "count", "route",
@@ -21,7 +21,7 @@ ROUTE_METRICS = ("effective_rank", "alpha_req", "alpha_req_r2")
 
 
 def table(rows: Iterator[tuple[Any, ...]]) -> bytes:
-    """CSV of the rows under `COLUMNS`: UTF-8, \\n line ends, empty where there is no value."""
+    """CSV of the rows under `COLUMNS`: UTF-8, line feeds, empty where there is no value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,8 +1,8 @@
 """alpha-ReQ: the power-law exponent of an eigenspectrum.
 
 Agrawal et al. 2022, "alpha-ReQ: Assessing representation quality in self-supervised learning by
-measuring eigenspectrum decay" (NeurIPS): eigenvalue_k ~ k^-alpha, fitted on a range of ranks by least
-squares in logarithms with weights 1/k, as the authors' code and reptrix do.
+measuring eigenspectrum decay" (NeurIPS): eigenvalue_k ~ k^-alpha, fitted on a range of ranks by
+least squares in logarithms with weights 1/k, as the authors' code and reptrix do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from spectra.statistics._namespace import Array, namespace
 
 FLAT = 1e-12
-"""Root-mean-square spread of ln(eigenvalue) below which R^2 is 0/0: float64 rounding, not structure."""
+"""Spread (rms) of ln(eigenvalue) below which R^2 is 0/0: float64 rounding, not structure."""
 
 
 def slope_weights(first: int, last: int) -> NDArray[np.float64]:
-    """The c [last - first + 1] with alpha = sum(c * ln(eigenvalue)): minus the weighted slope, solved.
+    """The c [last - first + 1] of alpha = sum(c * ln(eigenvalue)), minus the weighted slope.
 
     With w = 1/k, t = ln k and tbar = sum(w t) / sum(w): c = -w (t - tbar) / sum(w (t - tbar)^2).
     """
@@ -35,9 +35,9 @@ def alpha_req(eigenvalues: Array, first: int, last: int) -> tuple[Array, Array]:
         first, last: ranks of the fit, 1-based, inclusive.
 
     Returns:
-        alpha [...] and R^2 [...] = 1 - SS_residual / SS_total of ln(eigenvalue), unweighted. Both are NaN
-        where K or the number of positive eigenvalues is below `last`; R^2 also for a flat spectrum.
-        A high R^2 is no proof of a power law.
+        alpha [...] and R^2 [...] = 1 - SS_residual / SS_total of ln(eigenvalue), unweighted. Both
+        are NaN where K or the number of positive eigenvalues is below `last`; R^2 also for a flat
+        spectrum. A high R^2 is no proof of a power law.
     """
     xp = namespace(eigenvalues)
     if eigenvalues.shape[-1] < last:

@@ -18,14 +18,16 @@ class Convention:
         name: the preset's name.
         source: paper, equation or code that defines it.
         centered: subtract the group's mean row first.
-        row_norm: after centring, scale every row to length 1 (zero rows stay zero); no second centring.
+        row_norm: after centring, scale every row to length 1 (zero rows stay zero); no second
+            centring.
         weights: what `rankme`'s p is proportional to: "eigenvalue" (of X'X) or "singular" (of X);
             None where the source defines no effective rank.
         epsilon: added to every p after the division, as the sources do.
         kept: only this many leading values count, before normalising; None keeps all.
-        alpha_ranks: first and last rank (1-based, inclusive) of the power-law fit; None if not defined.
-        count: how many values the spectrum has: "rank" is min(n - 1, d) when centred, else min(n, d);
-            "shape" is min(n, d) always, the last one an exact 0 (what a full PCA returns).
+        alpha_ranks: first and last rank (1-based, inclusive) of the power-law fit; None if not
+            defined.
+        count: how many values the spectrum has: "rank" is min(n - 1, d) when centred, else min(n,
+            d); "shape" is min(n, d) always, the last one an exact 0 (what a full PCA returns).
     """
 
     name: str
@@ -51,7 +53,10 @@ def _presets(*presets: Convention) -> Mapping[str, Convention]:
     return MappingProxyType({preset.name: preset for preset in presets})
 
 
-_SKEAN = "row-normalised covariance entropy: Skean et al. 2025 (arXiv:2502.02013), Wei et al. 2024 (arXiv:2401.17139)"
+_SKEAN = (
+    "entropy of the covariance of centred, normalised rows: Skean et al. 2025 (arXiv:2502.02013), "
+    "Wei et al. 2024 (arXiv:2401.17139)"
+)
 
 PRESETS: Mapping[str, Convention] = _presets(
     Convention(

@@ -8,8 +8,8 @@ from spectra.statistics._namespace import Array, namespace
 def participation_ratio(eigenvalues: Array) -> Array:
     """(sum l)^2 / sum l^2 of eigenvalues [..., K]; NaN where all are zero.
 
-    The order-2 Renyi counterpart of `rankme`, so never above it. For an isotropic Gaussian of n rows
-    in d dimensions its inverse is close to 1/n + 1/d.
+    The order-2 Renyi counterpart of `rankme`, so never above it. For an isotropic Gaussian of n
+    rows in d dimensions its inverse is close to 1/n + 1/d.
     """
     xp = namespace(eigenvalues)
     # Dividing by the largest first keeps squares clear of overflow and underflow.

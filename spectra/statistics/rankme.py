@@ -19,8 +19,8 @@ def effective_rank(weights: Array, epsilon: float = 0.0, count: Array | None = N
     Args:
         weights: [..., K] non-negative values, zero-padded; scale does not matter.
         epsilon: added to each p after the division, unnormalised, as in Garrido et al., Eq. 1.
-        count: [...] how many of the K values exist, the rest being padding; None for all. It matters
-            only with an epsilon, which gives existing zeros a weight.
+        count: [...] how many of the K values exist, the rest being padding; None for all. It
+            matters only with an epsilon, which gives existing zeros a weight.
 
     Returns:
         [...] in the dtype of `weights`; NaN where all weights are zero.
@@ -40,5 +40,5 @@ def rankme(eigenvalues: Array, epsilon: float = 0.0, count: Array | None = None)
 
 
 def rankme_sigma(eigenvalues: Array, epsilon: float = 0.0, count: Array | None = None) -> Array:
-    """Effective rank with p proportional to the singular values, the roots of eigenvalues [..., K]."""
+    """Effective rank with p proportional to singular values, the roots of eigenvalues [..., K]."""
     return effective_rank(namespace(eigenvalues).sqrt(eigenvalues), epsilon, count)

@@ -32,7 +32,8 @@ METRICS = (
 class Summary(NamedTuple):
     """Statistics of a batch of groups: float arrays of shape [...], NaN where undefined.
 
-    `rank_ceiling` [...] is the largest rank the rows could show, `status` [...] a code into `STATUSES`.
+    `rank_ceiling` [...] is the largest rank the rows could show, `status` [...] a code into
+    `STATUSES`.
     """
 
     rankme: Array
@@ -50,8 +51,9 @@ def summarise(eigenvalues: Array, rows: Array, dim: int, convention: Convention)
     """The statistics of spectra that follow one convention; traceable by `jax.jit`.
 
     Args:
-        eigenvalues: [..., K] squared singular values in descending order, zero-padded, on any scale;
-            values indistinguishable from zero are exactly 0. A group with NaN or infinite rows has NaN.
+        eigenvalues: [..., K] squared singular values in descending order, zero-padded, on any
+            scale; values indistinguishable from zero are exactly 0. A group with NaN or infinite
+            rows has NaN.
         rows: [...] the number of rows n of each group.
         dim: the width d of the rows.
         convention: how p is formed, what is kept, which ranks are fitted.
@@ -85,7 +87,9 @@ def _counts(rows: Array, dim: int, convention: Convention) -> tuple[Array, Array
     """How many values count, and the rank ceiling; `Convention`'s two rules for arrays."""
     xp = namespace(rows)
     kept = dim if convention.kept is None else min(dim, convention.kept)
-    lost = 1 if convention.centered and not convention.row_norm and convention.count == "rank" else 0
+    lost = (
+        1 if convention.centered and not convention.row_norm and convention.count == "rank" else 0
+    )
     count = xp.clip(rows - lost, 0, kept)
     return count, xp.clip(rows - (1 if convention.centered else 0), 0, kept)
 

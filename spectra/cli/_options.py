@@ -1,0 +1,180 @@
+"""The flags of a run, one for each field of `RunConfig`, and the parsing of lists and sizes.
+
+A flag's default is None, "not given": the defaults themselves are `RunConfig`'s, which is imported
+only when a command runs. `show_default` repeats them for the help text; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from spectra.errors import UsageError
+
+_STATES, _NUMBERS, _MACHINE = "What is measured", "How it is measured", "The machine"
+_SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+Pools = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Step poolings among all, mean, first, last.",
+        show_default="all,mean,first,last",
+        rich_help_panel=_STATES,
+    ),
+]
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help='Saved layers by number, or "all".',
+        show_default="the primary one",
+        rich_help_panel=_STATES,
+    ),
+]
+Categories = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Map of labels to macro categories: identity, schoenfeld, thought_anchors, "
+        "steering_thinking, traces11, or a TOML file.",
+        show_default="identity",
+        rich_help_panel=_STATES,
+    ),
+]
+MaxCategories = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Report the smallest macro categories beyond this many together.",
+        show_default="64",
+        rich_help_panel=_STATES,
+    ),
+]
+NumBins = Annotated[
+    int | None,
+    typer.Option(
+        "--num-bins",
+        "--bins",
+        metavar="N",
+        help="Bins of relative depth.",
+        show_default="10",
+        rich_help_panel=_STATES,
+    ),
+]
+Depth = Annotated[
+    str | None,
+    typer.Option(
+        metavar="step|token",
+        help="Depth counted in steps or in tokens.",
+        show_default="step",
+        rich_help_panel=_STATES,
+    ),
+]
+ConventionName = Annotated[
+    str | None,
+    typer.Option(
+        "--convention",
+        metavar="NAME",
+        help="Definition of the metrics: default, roy2007, rankme2023, fastssl, reptrix, li2025, "
+        "skean2025, differank.",
+        show_default="default",
+        rich_help_panel=_NUMBERS,
+    ),
+]
+Counts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Row counts of the matched-count sweep, rising.",
+        show_default="32,64,... up to 4096",
+        rich_help_panel=_NUMBERS,
+    ),
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Subsamples drawn for each count.",
+        show_default="5",
+        rich_help_panel=_NUMBERS,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Seed of the subsamples.",
+        show_default="0",
+        rich_help_panel=_NUMBERS,
+    ),
+]
+NonFinite = Annotated[
+    str | None,
+    typer.Option(
+        metavar="null|drop|error",
+        help="States that hold NaN or infinity: leave their groups undefined, drop the tokens, or "
+        "stop.",
+        show_default="null",
+        rich_help_panel=_NUMBERS,
+    ),
+]
+BackendChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        metavar="auto|cpu|gpu|tpu",
+        help="Where to compute.",
+        show_default="auto",
+        rich_help_panel=_MACHINE,
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory for stored rows and moments, such as 4G or 500M (powers of 1024).",
+        show_default="60 % of what is free",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Source = Annotated[
+    Path, typer.Argument(metavar="SRC", help="A model directory, or the parent of several.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and nothing else.")]
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The items of a list with commas, without the white space around them."""
+    return tuple(item.strip() for item in text.split(","))
+
+
+def integers(flag: str, text: str) -> tuple[int, ...]:
+    """The whole numbers of a list with commas; raises `UsageError`."""
+    try:
+        return tuple(int(item) for item in words(text))
+    except ValueError:
+        raise UsageError(
+            f"{flag} is {text!r}. Expected whole numbers with commas between them, such as 15,30."
+        ) from None
+
+
+def layer_choice(text: str) -> tuple[int, ...] | Literal["all"]:
+    """The value of `--layers`; raises `UsageError`."""
+    return "all" if text.strip() == "all" else integers("--layers", text)
+
+
+def size(flag: str, text: str) -> int:
+    """Bytes from 500M, 4G, 1.5 GiB or plain digits (powers of 1024); raises `UsageError`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"{flag} is {text!r}. Expected a number of bytes with K, M, G or T behind it, such as "
+            "4G or 500M."
+        )
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** " KMGT".index(unit.upper() or " "))

@@ -1,0 +1,128 @@
+"""`spectra run`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spectra.cli import _options as options
+from spectra.cli._progress import progress
+from spectra.cli._source import source
+from spectra.cli._text import complain, document, say
+from spectra.errors import UndefinedGroupsError
+
+if TYPE_CHECKING:
+    from spectra.pipeline import ModelRun
+
+EXAMPLE = "spectra run annotated_traces_reprs --out spectral_metrics --pools all,mean --bins 5"
+
+_OVERLAP = "steps overlap an earlier step of their sample"
+
+SourceOrDefault = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[SRC]",
+        help="A model directory, or the parent of several.",
+        show_default="./annotated_traces_reprs if present, else embedded synthetic states",
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Results go to OUT/<model directory>/.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Exit with 4 when groups have no value or steps overlap; the files are written still.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be read, written and needed; write nothing."),
+]
+
+
+def run(  # noqa: PLR0913 - a parameter for each flag
+    src: SourceOrDefault = None,
+    out: Out = Path("spectral_metrics"),
+    pools: options.Pools = None,
+    layers: options.Layers = None,
+    categories: options.Categories = None,
+    max_categories: options.MaxCategories = None,
+    num_bins: options.NumBins = None,
+    depth: options.Depth = None,
+    convention: options.ConventionName = None,
+    counts: options.Counts = None,
+    repeats: options.Repeats = None,
+    seed: options.Seed = None,
+    nonfinite: options.NonFinite = None,
+    backend: options.BackendChoice = None,
+    max_memory: options.MaxMemory = None,
+    strict: Strict = False,
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compute the metric files of one model directory, or of every one in their parent."""
+    from spectra import pipeline
+    from spectra.engine import RunConfig
+
+    choices = {
+        "pools": pools and options.words(pools),
+        "layers": layers and options.layer_choice(layers),
+        "convention": convention,
+        "categories": categories,
+        "max_categories": max_categories,
+        "num_bins": num_bins,
+        "depth": depth,
+        "counts": counts and options.integers("--counts", counts),
+        "repeats": repeats,
+        "seed": seed,
+        "nonfinite": nonfinite,
+        "backend": backend,
+        "max_memory": max_memory and options.size("--max-memory", max_memory),
+    }
+    given = {name: value for name, value in choices.items() if value is not None}
+    config = RunConfig(**given)
+    with source(src, quiet=quiet) as path, progress(quiet) as tell:
+        if dry_run:
+            from spectra.cli._dry_run import dry_run as describe
+
+            text = describe(path, out, config, tell, as_json=json)
+            (document if json else say)(text)
+            return
+        command = ("spectra", *sys.argv[1:])
+        runs = pipeline.run(path, out, config, command=command, given=given, progress=tell)
+    _report(runs, as_json=json, quiet=quiet)
+    if strict:
+        _judge(runs)
+
+
+def _report(runs: tuple[ModelRun, ...], *, as_json: bool, quiet: bool) -> None:
+    from spectra import strict_json
+    from spectra.cli._summary import as_document, closing, print_table, summaries
+
+    if not quiet:
+        for warning in dict.fromkeys(warning for run in runs for warning in run.warnings):
+            complain(f"Warning: {warning}")
+    if as_json:
+        document(strict_json.dumps({"models": [as_document(run) for run in runs]}))
+    elif not quiet:
+        for run in runs:
+            for table in summaries(run):
+                print_table(table)
+            say(closing(run))
+
+
+def _judge(runs: tuple[ModelRun, ...]) -> None:
+    """Raise `UndefinedGroupsError` for what `--strict` does not accept."""
+    undefined = [f"{run.undefined} groups of {run.model}" for run in runs if run.undefined]
+    overlaps = [warning for run in runs for warning in run.warnings if _OVERLAP in warning]
+    found = [f"{' and '.join(undefined)} have no value (see their reasons)"] if undefined else []
+    found += [warning.rstrip(".") for warning in overlaps]
+    if found:
+        raise UndefinedGroupsError(
+            f"everything was written, but under --strict {'; '.join(found)}. Expected a value for "
+            "every group and no overlapping steps; leave --strict out to accept them."
+        )

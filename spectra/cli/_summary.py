@@ -1,0 +1,116 @@
+"""What a run found, in short: a table for people, a document for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from spectra.cli._text import printable, shortened
+
+if TYPE_CHECKING:
+    from spectra.grouping import Group
+    from spectra.pipeline import ModelRun
+    from spectra.record import Record
+
+_WIDTH_OF_A_FILE = 120
+_LABEL_WIDTH = 40
+_MOST_ROWS = 40
+_KINDS = ("global", "segment", "category")
+
+
+def print_table(table: Table) -> None:
+    """Print on stdout; 120 columns wide where that is no terminal."""
+    terminal = sys.stdout.isatty()
+    Console(width=None if terminal else _WIDTH_OF_A_FILE).print(table)
+
+
+def new_table(title: str, *headings: str) -> Table:
+    """A table whose first column holds labels and whose others hold numbers."""
+    table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(headings[0])
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def label_cell(label: str, indent: int = 0) -> Text:
+    """A label as a cell: no markup, no control characters, 40 characters at most."""
+    return Text(" " * indent + shortened(label, _LABEL_WIDTH))
+
+
+def summaries(run: ModelRun) -> Iterable[Table]:
+    """One table a layer, of the pool "all" (or the first one there is)."""
+    layers = sorted({layer for layer, _ in run.records})
+    pools = [pool for layer, pool in run.records if layer == layers[0]]
+    pool = "all" if "all" in pools else pools[0]
+    for layer in layers:
+        yield _summary(f"{run.model}, layer {layer}, pool {pool}", run.records[layer, pool])
+
+
+def closing(run: ModelRun) -> str:
+    """Where the results are, and how many groups have none."""
+    pools, layers = ({key[part] for key in run.records} for part in (1, 0))
+    where = f"Results: {run.out}/ (4 metric files for each of {len(pools)} pools"
+    where += f" and {len(layers)} layers" if len(layers) > 1 else ""
+    where += ", metrics.csv, run.json)"
+    if run.undefined:
+        where += (
+            f"\n{run.undefined} groups, depth bins included, have no value; "
+            "each gives its reason in its record."
+        )
+    return where
+
+
+def as_document(run: ModelRun) -> dict[str, Any]:
+    """The model's part of `--json`: the records of all layers and pools, without depth bins."""
+    return {
+        "model": run.model,
+        "out": str(run.out),
+        "undefined": run.undefined,
+        "warnings": list(run.warnings),
+        "records": [
+            {
+                "layer": layer,
+                "pool": pool,
+                "group_kind": group.kind,
+                "segment": group.segment,
+                "category": group.category,
+                **record.asdict(),
+            }
+            for (layer, pool), records in run.records.items()
+            for group, record in records.items()
+            if group.kind in _KINDS
+        ],
+    }
+
+
+def _summary(title: str, records: Mapping[Group, Record]) -> Table:
+    headings = ("group", "rows", "rankme", "rankme_sigma", "alpha", "ceiling", "status")
+    table = new_table(title, *headings)
+    shown = [group for group in records if group.kind in _KINDS]
+    for kind, group in ((group.kind, group) for group in shown[:_MOST_ROWS]):
+        if kind == "category" and group == next(g for g in shown if g.kind == kind):
+            table.add_section()
+        record = records[group]
+        table.add_row(
+            label_cell(group.category or group.segment or "global", 2 * (kind != "global")),
+            f"{record.num_rows:,}",
+            _number(record.rankme, 2),
+            _number(record.rankme_sigma, 2),
+            _number(record.alpha_req, 3),
+            f"{record.rank_ceiling:,}",
+            record.status,
+        )
+    if len(shown) > _MOST_ROWS:
+        table.add_row(f"  … and {len(shown) - _MOST_ROWS} more")
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,65 @@
+"""Text for a terminal: labels made harmless, quantities made readable, where each kind goes."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import typer
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def printable(text: str) -> str:
+    """`text` with what could steer a terminal (control, bidirectional, surrogates) as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def lines(text: str) -> str:
+    """As `printable`, with the line ends kept."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def say(text: str) -> None:
+    """Print a part of the result on stdout."""
+    typer.echo(lines(text))
+
+
+def complain(text: str) -> None:
+    """Print a message about the result on stderr."""
+    typer.echo(lines(text), err=True)
+
+
+def document(text: str) -> None:
+    """Print the one JSON document of `--json` on stdout, as it is."""
+    typer.echo(text, nl=False)
+
+
+def escape_on_streams() -> None:
+    """Let stdout and stderr show as escapes what their encoding lacks, rather than fail on a σ."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def shortened(text: str, width: int) -> str:
+    """`text`, printable, cut to `width` characters."""
+    shown = printable(text)
+    return shown if len(shown) <= width else shown[: width - 1] + "…"
+
+
+def size_text(size: int) -> str:
+    """Bytes in the largest unit (of powers of 1000) that leaves a number of 1 or more."""
+    value, unit = float(size), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.0f} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people say them, to the two leading digits that an estimate can bear."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.2g} h"
