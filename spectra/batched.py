@@ -83,8 +83,9 @@ def _one(rows: Array, valid: Array, chosen: Convention) -> BatchedRecord:
     x = jnp.where(valid[:, None], rows.astype(jnp.float64), 0.0)
     finite = jnp.isfinite(x).all()
     x = jnp.where(finite, x, 0.0)
-    squares, energy, noise = _squares(x, valid, jnp.maximum(count, 1).astype(jnp.float64), chosen)
-    cut = (jnp.maximum(count, x.shape[1]) * EPS) ** 2 * energy
+    size = jnp.maximum(count, 1).astype(jnp.float64)
+    squares, energy, noise = _squares(x, valid, size, chosen)
+    cut = (jnp.maximum(size, float(x.shape[1])) * EPS) ** 2 * energy
     lost = 1 if chosen.centered and not chosen.row_norm else 0
     exists = jnp.clip(count - lost, 0, x.shape[1])
     kept = jnp.where((squares > cut) & (jnp.arange(len(squares)) < exists), squares, 0.0)
@@ -104,7 +105,7 @@ def _squares(
 
     if chosen.row_norm:
         mean = x.sum(axis=0) / count
-        z = jnp.where(valid[:, None], x - mean, 0.0)
+        z = jnp.where(valid[:, None], x - mean[None], 0.0)
         lengths = jnp.linalg.norm(z, axis=1)
         zero = lengths <= count * EPS * jnp.linalg.norm(mean)
         x = jnp.where(zero[:, None], 0.0, z / jnp.where(zero, 1.0, lengths)[:, None])
@@ -117,7 +118,7 @@ def _squares(
         squares = _values(diag, off) if raw else _values(diag[1:], off[1:])
     else:
         mean = x.sum(axis=0) / count
-        z = jnp.where(valid[:, None], x - mean, 0.0)
+        z = jnp.where(valid[:, None], x - mean[None], 0.0)
         scatter = jnp.matmul(z.T, z, precision=device.HIGHEST)
         diag, off = device.reduce_along(scatter, mean)
         mean_energy = count * (mean @ mean)

@@ -37,7 +37,7 @@ class Moments:
         with _float64(x) as xp:
             wide = x.astype(xp.float64)
             around = wide.mean(axis=0) if shift is None else xp.asarray(shift, xp.float64)
-            y = wide - around
+            y = wide - around[None]
             return cls(len(x), around, y.sum(axis=0), _gram(y))
 
     @property
@@ -50,14 +50,14 @@ class Moments:
     def scatter(self) -> Array:
         """The scatter sum (x_i - mean)(x_i - mean)' [d, d]; over n - 1 it is the covariance."""
         with _float64(self.gram):
-            return self.gram - self.total[:, None] * self.total / self.rows
+            return self.gram - self.total[:, None] * self.total[None] / self.rows
 
     def around(self, shift: Array) -> Moments:
         """The same rows described around another shift [d]."""
         with _float64(self.gram):
             move = self.shift - shift
-            cross = self.total[:, None] * move
-            gram = self.gram + cross + cross.T + self.rows * (move[:, None] * move)
+            cross = self.total[:, None] * move[None]
+            gram = self.gram + cross + cross.T + self.rows * (move[:, None] * move[None])
             return Moments(self.rows, shift, self.total + self.rows * move, gram)
 
     def __add__(self, other: Moments) -> Moments:

@@ -109,7 +109,7 @@ def _pad(rows: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 @partial(jax.jit, donate_argnums=(0, 1))
 def _update(total: Any, gram: Any, rows: Any, count: Any, shift: Any) -> tuple[Any, Any]:
     valid = jnp.arange(rows.shape[0]) < count
-    y = jnp.where(valid[:, None], rows.astype(jnp.float64) - shift, 0.0)
+    y = jnp.where(valid[:, None], rows.astype(jnp.float64) - shift[None], 0.0)
     return total + y.sum(axis=0), gram + jnp.matmul(y.T, y, precision=HIGHEST)
 
 
@@ -152,12 +152,12 @@ def rows_gram(rows: Any, count: Any) -> tuple[Any, Any, Any]:
 
     Returns K [m, m] (zero beyond n), the energy |X|_F^2 and the mean's n |mu|^2.
     """
-    valid = (jnp.arange(rows.shape[0]) < count)[:, None]
+    valid = (jnp.arange(len(rows), dtype=count.dtype) < count)[:, None]
     x = jnp.where(valid, rows.astype(jnp.float64), 0.0)
     mean = x.sum(axis=0) / count
-    z = jnp.where(valid, x - mean, 0.0)
+    z = jnp.where(valid, x - mean[None], 0.0)
     mean_energy = count * (mean @ mean)
-    rest = jnp.where(valid, z - z[0] / (jnp.sqrt(count) + 1), 0.0).at[0].set(0.0)
+    rest = jnp.where(valid, z - z[:1] / (jnp.sqrt(count) + 1), 0.0).at[0].set(0.0)
     column = -jnp.sqrt(count) * jnp.matmul(rest, mean, precision=HIGHEST)
     k = jnp.matmul(rest, rest.T, precision=HIGHEST)
     k = k.at[:, 0].set(column).at[0, :].set(column).at[0, 0].set(mean_energy)

@@ -15,8 +15,6 @@ from spectra.cli import _diff, _info, _run, _verify
 from spectra.cli._group import Commands
 from spectra.cli._text import escape_on_streams
 
-__all__ = ["app"]
-
 app = typer.Typer(
     name="spectra",
     cls=Commands,

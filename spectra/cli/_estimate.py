@@ -1,8 +1,9 @@
 """How long a plan will take: its operations over rates measured on this machine at this moment.
 
-Products cost n d² operations where a group is kept as moments and n² d where it is kept as rows (half
-of a full product, the result being symmetric); a reduction of size m = min(n, d) costs c + a m³, with
-a and c fitted to two timed sizes. Reading, and groups that need an SVD of their rows, are not counted.
+Products cost n d² operations where a group is kept as moments and n² d where it is kept as rows
+(half of a full product, the result being symmetric); a reduction of size m = min(n, d) takes
+c + a m³ seconds, with a and c fitted to two timed sizes. Reading, and groups that need an SVD of
+their rows, are not counted.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ class Rates:
         """How the estimate was made."""
         return (
             "the plan's operations over rates timed just now on this machine's "
-            f"{self.backend}: float64 products at {self.flops / 1e9:.3g} GFLOP/s, reductions of size "
-            f"{self.size} in {self.seconds * 1e3:.2g} ms each; start-up of {START_SECONDS:.0f} s "
-            "included, reading not"
+            f"{self.backend}: float64 products at {self.flops / 1e9:.3g} GFLOP/s, reductions of "
+            f"size {self.size} in {self.seconds * 1e3:.2g} ms each; start-up of "
+            f"{START_SECONDS:.0f} s included, reading not"
         )
 
 
 def measure(backend: Backend, dim: int) -> Rates:
-    """Time a product and two sizes of reduction, no wider than dim; about 0.2 s on two cores."""
+    """Time a product and two sizes of reduction, no wider than dim; some tenths of a second."""
     width = min(dim, _PRODUCT_SIZE)
     rows = np.random.default_rng(0).standard_normal((_PRODUCT_ROWS, width))
 
@@ -112,10 +113,10 @@ def _reduction_seconds(backend: Backend, size: int) -> float:
 
 
 def _best(call: Callable[[], None]) -> float:
-    """The shorter of two timings, after a first call that warms up and compiles."""
+    """The shortest of four timings, after a first call that warms up and compiles."""
     call()
     times = []
-    for _ in range(2):
+    for _ in range(4):
         begin = time.perf_counter()
         call()
         times.append(time.perf_counter() - begin)

@@ -7,13 +7,15 @@ only when a command runs. `show_default` repeats them for the help text; a test 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from spectra.errors import UsageError
 
+_Value = TypeVar("_Value")
 _STATES, _NUMBERS, _MACHINE = "What is measured", "How it is measured", "The machine"
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -148,33 +150,43 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and nothing else.")]
 
 
+def parsed(parse: Callable[[str], _Value], text: str | None) -> _Value | None:
+    """A flag's value, or None where it was not given."""
+    return None if text is None else parse(text)
+
+
 def words(text: str) -> tuple[str, ...]:
     """The items of a list with commas, without the white space around them."""
     return tuple(item.strip() for item in text.split(","))
 
 
-def integers(flag: str, text: str) -> tuple[int, ...]:
-    """The whole numbers of a list with commas; raises `UsageError`."""
+def layer_choice(text: str) -> tuple[int, ...] | Literal["all"]:
+    """The value of `--layers`; raises `UsageError`."""
+    return "all" if text.strip() == "all" else _integers("--layers", text, "15,30 or all")
+
+
+def count_list(text: str) -> tuple[int, ...]:
+    """The value of `--counts`; raises `UsageError`."""
+    return _integers("--counts", text, "64,256,1024")
+
+
+def size(text: str) -> int:
+    """The value of `--max-memory` in bytes: 500M, 4G, 1.5 GiB; raises `UsageError`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"--max-memory is {text!r}. Expected a number of bytes, with K, M, G or T behind it "
+            "where wanted, such as 4G or 500M."
+        )
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** " KMGT".index(unit.upper() or " "))
+
+
+def _integers(flag: str, text: str, example: str) -> tuple[int, ...]:
     try:
         return tuple(int(item) for item in words(text))
     except ValueError:
         raise UsageError(
-            f"{flag} is {text!r}. Expected whole numbers with commas between them, such as 15,30."
+            f"{flag} is {text!r}. Expected whole numbers with commas between them, such as "
+            f"{example}."
         ) from None
-
-
-def layer_choice(text: str) -> tuple[int, ...] | Literal["all"]:
-    """The value of `--layers`; raises `UsageError`."""
-    return "all" if text.strip() == "all" else integers("--layers", text)
-
-
-def size(flag: str, text: str) -> int:
-    """Bytes from 500M, 4G, 1.5 GiB or plain digits (powers of 1024); raises `UsageError`."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(
-            f"{flag} is {text!r}. Expected a number of bytes with K, M, G or T behind it, such as "
-            "4G or 500M."
-        )
-    number, unit = match.groups()
-    return int(float(number) * 1024 ** " KMGT".index(unit.upper() or " "))

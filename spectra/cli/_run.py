@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ _OVERLAP = "steps overlap an earlier step of their sample"
 SourceOrDefault = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[SRC]",
+        metavar="SRC",
         help="A model directory, or the parent of several.",
         show_default="./annotated_traces_reprs if present, else embedded synthetic states",
     ),
@@ -43,7 +43,7 @@ DryRun = Annotated[
 ]
 
 
-def run(  # noqa: PLR0913 - a parameter for each flag
+def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     src: SourceOrDefault = None,
     out: Out = Path("spectral_metrics"),
     pools: options.Pools = None,
@@ -68,20 +68,20 @@ def run(  # noqa: PLR0913 - a parameter for each flag
     from spectra import pipeline
     from spectra.engine import RunConfig
 
-    choices = {
-        "pools": pools and options.words(pools),
-        "layers": layers and options.layer_choice(layers),
+    choices: dict[str, Any] = {
+        "pools": options.parsed(options.words, pools),
+        "layers": options.parsed(options.layer_choice, layers),
         "convention": convention,
         "categories": categories,
         "max_categories": max_categories,
         "num_bins": num_bins,
         "depth": depth,
-        "counts": counts and options.integers("--counts", counts),
+        "counts": options.parsed(options.count_list, counts),
         "repeats": repeats,
         "seed": seed,
         "nonfinite": nonfinite,
         "backend": backend,
-        "max_memory": max_memory and options.size("--max-memory", max_memory),
+        "max_memory": options.parsed(options.size, max_memory),
     }
     given = {name: value for name, value in choices.items() if value is not None}
     config = RunConfig(**given)

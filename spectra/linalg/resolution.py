@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectra.statistics import Array, namespace, slope_weights
+from spectra.statistics import Array, along_last, exists, namespace, slope_weights
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -39,31 +39,31 @@ def statistic_error(
     """
     xp = namespace(eigenvalues)
     noise = xp.asarray(noise)[..., None]
-    exists = xp.arange(eigenvalues.shape[-1]) < xp.asarray(count)[..., None]
+    real = exists(count, eigenvalues)
     # Without noise any floor serves: every error below is then zero times something.
     floor = xp.where(noise > 0, noise, 1.0)
-    values = xp.where(exists, xp.maximum(eigenvalues, floor), 0.0)
+    values = xp.where(real, xp.maximum(eigenvalues, floor), 0.0)
     sigma = xp.sqrt(values)
-    sigma_error = xp.minimum(noise / (2 * xp.where(exists, sigma, 1.0)), xp.sqrt(noise))
+    sigma_error = xp.minimum(noise / (2 * xp.where(real, sigma, 1.0)), xp.sqrt(noise))
     error = xp.maximum(
-        _entropy_error(values, exists, xp.broadcast_to(noise, values.shape)),
-        _entropy_error(sigma, exists, sigma_error),
+        _entropy_error(values, real, xp.broadcast_to(noise, values.shape)),
+        _entropy_error(sigma, real, sigma_error),
     )
     first, last = alpha_ranks
     if eigenvalues.shape[-1] >= last:
-        weights = xp.asarray(slope_weights(first, last))
-        fitted = xp.where(exists, values, 1.0)[..., first - 1 : last]
+        fitted = xp.where(real, values, 1.0)[..., first - 1 : last]
+        weights = along_last(slope_weights(first, last), fitted)
         slope = xp.abs((weights * xp.log(fitted)).sum(axis=-1))
         moved = (xp.abs(weights) * noise / fitted).sum(axis=-1) / xp.maximum(slope, 0.1)
-        error = xp.maximum(error, xp.where(exists[..., last - 1], moved, 0.0))
+        error = xp.maximum(error, xp.where(real[..., last - 1], moved, 0.0))
     return error
 
 
-def _entropy_error(weights: Array, exists: Array, errors: Array) -> Array:
+def _entropy_error(weights: Array, real: Array, errors: Array) -> Array:
     xp = namespace(weights)
     total = weights.sum(axis=-1, keepdims=True)
     total = xp.where(total > 0, total, 1.0)
-    logs = xp.where(exists, xp.log(xp.where(exists, weights, 1.0) / total), 0.0)
+    logs = xp.where(real, xp.log(xp.where(real, weights, 1.0) / total), 0.0)
     entropy = -(weights * logs).sum(axis=-1, keepdims=True) / total
-    moved = xp.where(exists, xp.abs(logs + entropy) * errors, 0.0)
+    moved = xp.where(real, xp.abs(logs + entropy) * errors, 0.0)
     return moved.sum(axis=-1) / total[..., 0]

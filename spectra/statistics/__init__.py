@@ -6,6 +6,8 @@ Everything here is pure: arrays in, arrays out, NumPy or JAX, any leading batch 
 from __future__ import annotations
 
 from spectra.statistics._namespace import Array as Array
+from spectra.statistics._namespace import along_last as along_last
+from spectra.statistics._namespace import exists as exists
 from spectra.statistics._namespace import is_jax as is_jax
 from spectra.statistics._namespace import namespace as namespace
 from spectra.statistics.alpha_req import alpha_req as alpha_req

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.statistics._namespace import Array, namespace
+from spectra.statistics._namespace import Array, along_last, namespace
 
 FLAT = 1e-12
 """Spread (rms) of ln(eigenvalue) below which R^2 is 0/0: float64 rounding, not structure."""
@@ -46,10 +46,10 @@ def alpha_req(eigenvalues: Array, first: int, last: int) -> tuple[Array, Array]:
     fitted = eigenvalues[..., first - 1 : last]
     usable = fitted[..., -1] > 0
     logs = xp.log(xp.where(usable[..., None], fitted, 1))
-    alpha = (logs * xp.asarray(slope_weights(first, last), dtype=logs.dtype)).sum(axis=-1)
+    alpha = (logs * along_last(slope_weights(first, last), logs)).sum(axis=-1)
     ranks = np.arange(first, last + 1, dtype=np.float64)
-    t, weight = xp.asarray(np.log(ranks), logs.dtype), xp.asarray(1 / ranks, logs.dtype)
-    intercept = ((logs + alpha[..., None] * t) * weight).sum(axis=-1) / weight.sum()
+    t, weight = along_last(np.log(ranks), logs), along_last(1 / ranks, logs)
+    intercept = ((logs + alpha[..., None] * t) * weight).sum(axis=-1) / (1 / ranks).sum()
     residual = ((logs - intercept[..., None] + alpha[..., None] * t) ** 2).mean(axis=-1)
     spread = ((logs - logs.mean(axis=-1, keepdims=True)) ** 2).mean(axis=-1)
     flat = spread < FLAT**2

@@ -10,7 +10,7 @@ against 805):
 
 from __future__ import annotations
 
-from spectra.statistics._namespace import Array, namespace
+from spectra.statistics._namespace import Array, exists, namespace
 
 
 def effective_rank(weights: Array, epsilon: float = 0.0, count: Array | None = None) -> Array:
@@ -29,7 +29,7 @@ def effective_rank(weights: Array, epsilon: float = 0.0, count: Array | None = N
     total = weights.sum(axis=-1, keepdims=True)
     p = weights / xp.where(total > 0, total, 1) + epsilon
     if epsilon and count is not None:
-        p = xp.where(xp.arange(weights.shape[-1]) < xp.asarray(count)[..., None], p, 0.0)
+        p = xp.where(exists(count, weights), p, 0.0)
     entropy = -(p * xp.log(xp.where(p > 0, p, 1))).sum(axis=-1)
     return xp.where(total[..., 0] > 0, xp.exp(entropy), xp.nan)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from spectra.statistics._namespace import Array, namespace
+from spectra.statistics._namespace import Array, exists, namespace
 from spectra.statistics.alpha_req import alpha_req
 from spectra.statistics.convention import Convention
 from spectra.statistics.participation_ratio import participation_ratio
@@ -61,7 +61,7 @@ def summarise(eigenvalues: Array, rows: Array, dim: int, convention: Convention)
     xp = namespace(eigenvalues)
     rows = xp.asarray(rows)
     count, ceiling = _counts(rows, dim, convention)
-    kept = xp.where(xp.arange(eigenvalues.shape[-1]) < count[..., None], eigenvalues, 0)
+    kept = xp.where(exists(count, eigenvalues), eigenvalues, 0)
     status, defined = _status(kept, rows, convention)
     sigma_rank = effective_rank(xp.sqrt(xp.where(kept > 0, kept, 0)), convention.epsilon, count)
     values = {
