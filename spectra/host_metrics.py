@@ -27,7 +27,7 @@ def spectra_of(x: F64, alpha_ranks: tuple[int, int]) -> Spectra:
         solved = _solve_moments(Moments.of(x), alpha_ranks)
     if solved.resolved:
         return solved
-    return spectra_of_blocks(lambda: [x], dim).with_covariance(solved.covariance)
+    return solved.repaired_by(spectra_of_blocks(lambda: [x], dim))
 
 
 def spectra_of_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectra:

@@ -12,12 +12,11 @@ import typer
 
 from spectra._version import __version__
 from spectra.cli import _diff, _info, _run, _verify
-from spectra.cli._group import Commands
+from spectra.cli._guard import guarded
 from spectra.cli._text import escape_on_streams
 
 app = typer.Typer(
     name="spectra",
-    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -55,4 +54,4 @@ for _name, _command, _example in (
     ("verify", _verify.verify, _verify.EXAMPLE),
     ("diff", _diff.diff, _diff.EXAMPLE),
 ):
-    app.command(_name, epilog=f"Example:\n\n  {_example}")(_command)
+    app.command(_name, epilog=f"Example:\n\n  {_example}")(guarded(_command))

@@ -30,7 +30,7 @@ def diff(
     a: Side,
     b: Side,
     rtol: Annotated[float, typer.Option(help="Largest relative difference of two numbers.")] = 1e-9,
-    show: Annotated[int, typer.Option(metavar="N", help="Differences to print.")] = 20,
+    show: Annotated[int, typer.Option(min=0, metavar="N", help="Differences to print.")] = 20,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -44,6 +44,9 @@ def diff(
     if not (math.isfinite(rtol) and rtol >= 0):
         raise UsageError(f"--rtol is {rtol}. Expected a finite number of 0 or more.")
     found = compared(a, b, rtol)
+    if not quiet:
+        for root in (*_unfinished(a), *_unfinished(b)):
+            complain(f"Warning: {root} has no run.json: its run did not finish.")
     different = [(file, pair) for file, pair in found if not pair.equal]
     files = len({file for file, _ in found})
     if json:
@@ -67,7 +70,13 @@ def compared(a: Path, b: Path, rtol: float) -> list[tuple[str, Pair]]:
     """
     from spectra.cli._compare import Pair, pairs
 
-    if a.is_dir() != b.is_dir() and a.exists() and b.exists():
+    for side in (a, b):
+        if not side.exists():
+            raise MissingFileError(
+                f"{side} does not exist. Expected an output directory of `spectra run`, or a file "
+                "in one. Check the path."
+            )
+    if a.is_dir() != b.is_dir():
         raise UsageError(
             f"{a} is a {_kind(a)} and {b} is a {_kind(b)}. Expected two directories or two files."
         )
@@ -96,11 +105,16 @@ def _files(side: Path) -> dict[str, Path]:
             f"{side} holds no metric file ({', '.join(FILES)}), nor does a directory in it. "
             "Expected the output directory of `spectra run`."
         )
-    for folder in sorted({path.parent.parent for path in found}):
-        root = folder.parent if folder.name.startswith("layer_") else folder
-        if not (root / "run.json").exists():
-            complain(f"Warning: {root} has no run.json: its run did not finish.")
     return {path.relative_to(side).as_posix(): path for path in found}
+
+
+def _unfinished(side: Path) -> list[Path]:
+    """The model directories under `side` without the run.json that a run writes last."""
+    from spectra.outputs import RUN_FILE
+
+    folders = {path.parent.parent for path in _files(side).values()} if side.is_dir() else set()
+    roots = {folder.parent if folder.name.startswith("layer_") else folder for folder in folders}
+    return sorted(root for root in roots if not (root / RUN_FILE).exists())
 
 
 def _read(path: Path) -> JSON:

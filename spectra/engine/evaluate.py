@@ -106,7 +106,7 @@ def evaluate_layer(
             collector.finish()
             job.close(categories, collector, progress)
     for job in jobs:
-        job.finish(stream, progress)
+        job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
     return [job.result for job in jobs]
 
 
@@ -161,10 +161,10 @@ class _PoolJob:
             self._solver.finish()
             self._solve_samples(collector, progress)
 
-    def finish(self, stream: Stream, progress: Progress) -> None:
+    def finish(self, stream: Stream, bad: Ints) -> None:
         """Repair unresolved groups, apply row normalisation, note non-finite rows."""
         rows, result = self._plan.rows, self.result
-        result.bad, result.bad_tokens = _bad_rows(rows, stream)
+        result.bad, result.bad_tokens = _bad_rows(rows, stream.pairs, bad)
         for group, solved in self._solver.results.items():
             blocks = partial(_group_blocks, rows, group, stream)
             spectra = repaired(solved, blocks)
@@ -245,14 +245,13 @@ def _first_bad(where: str) -> str:
     )
 
 
-def _bad_rows(rows: PooledRows, stream: Stream) -> tuple[Ints, Ints]:
+def _bad_rows(rows: PooledRows, pairs: StepTokens, bad: Ints) -> tuple[Ints, Ints]:
     """Numbers of a pool's rows that rest on a bad token, and that token."""
     if rows.pool == "mean":
-        pairs = stream.pairs
         low = pairs.token[pairs.first[rows.step]]
         high = pairs.token[pairs.first[rows.step + 1] - 1] + 1
     else:
         low, high = rows.token, rows.token + 1
-    before = np.searchsorted(stream.bad, low)
-    numbers = np.flatnonzero(np.searchsorted(stream.bad, high) > before)
-    return numbers, stream.bad[before[numbers]]
+    before = np.searchsorted(bad, low)
+    numbers = np.flatnonzero(np.searchsorted(bad, high) > before)
+    return numbers, bad[before[numbers]]

@@ -60,8 +60,7 @@ def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
     """The same spectra where they are resolved, else by QR and SVD of the rows."""
     if spectra.resolved:
         return spectra
-    by_rows = spectra_of_blocks(blocks, spectra.dim)
-    return by_rows.with_covariance(spectra.covariance)
+    return spectra.repaired_by(spectra_of_blocks(blocks, spectra.dim))
 
 
 def normalised_eigenvalues(

@@ -50,11 +50,14 @@ class Spectra:
         centered: [min(n - 1, d)] squared singular values of the centred rows.
         uncentered: [min(n, d)] squared singular values of the rows as they are.
         covariance: [min(n - 1, d)] eigenvalues of the centred scatter, found by another algorithm
-            than `centered` (QL iteration on T, against dqds on its bidiagonal factor or an SVD of
-            the rows).
+            than `centered`: QL iteration on T, against dqds on its bidiagonal factor. The same as
+            `centered` for "svd".
         energy, mean_energy: |X|_F^2 and n |mean|^2.
         method: "moments" or "rows" (one reduction of a d x d or n x n Gram matrix), "svd" (of the
             rows, where a Gram matrix cannot resolve the tail).
+        disagreement: largest relative difference between the eigenvalues of the Gram matrix and
+            `centered`, over those above the Gram matrix's rounding; None if there are none.
+        noise: that rounding, an absolute error of eigenvalues.
         error: first-order bound of the relative error of the statistics; 0 for "svd".
     """
 
@@ -66,6 +69,8 @@ class Spectra:
     energy: float
     mean_energy: float
     method: Method
+    disagreement: float | None = None
+    noise: float = 0.0
     error: float = 0.0
 
     @property
@@ -73,20 +78,10 @@ class Spectra:
         """Whether every statistic is within the accuracy bar of an SVD of the rows."""
         return self.error <= TOLERABLE
 
-    @property
-    def disagreement(self) -> float | None:
-        """Largest relative difference between the covariance and the SVD route's eigenvalues.
-
-        Over the values that both find above zero; None if there are none.
-        """
-        both = (self.covariance > 0) & (self.centered > 0)
-        if not both.any():
-            return None
-        return float(np.abs(self.covariance[both] / self.centered[both] - 1).max())
-
-    def with_covariance(self, covariance: F64) -> Spectra:
-        """The same with another set of eigenvalues for the covariance route."""
-        return replace(self, covariance=covariance)
+    def repaired_by(self, rows: Spectra) -> Spectra:
+        """The spectra by SVD of the `rows`, with this Gram matrix's disagreement with them."""
+        differs = disagreement(self.covariance, rows.centered, self.noise)
+        return replace(rows, disagreement=differs)
 
 
 def solve(
@@ -94,8 +89,8 @@ def solve(
 ) -> Spectra:
     """The spectra from the tridiagonals, with the bound on what rounding did to them."""
     covariance = np.maximum(eigenvalues(reduced.centered), 0.0)[: min(rows - 1, dim)]
-    centered = definite_eigenvalues(reduced.centered)
-    centered = covariance if centered is None else centered[: len(covariance)]
+    definite = definite_eigenvalues(reduced.centered)
+    centered = covariance if definite is None else definite[: len(covariance)]
     noise = ROUNDING * EPS * (float(covariance.max(initial=0.0)) + reduced.shift_energy)
     raw_noise = noise
     uncentered = definite_eigenvalues(reduced.raw)
@@ -117,8 +112,16 @@ def solve(
         reduced.energy,
         reduced.mean_energy,
         method,
+        None if definite is None else disagreement(covariance, centered, noise),
+        noise,
         error if np.isfinite(covariance).all() else np.inf,
     )
+
+
+def disagreement(covariance: F64, centered: F64, noise: float) -> float | None:
+    """Largest |l / s^2 - 1| of two findings of a spectrum, over the values above the noise."""
+    clear = (covariance > noise) & (centered > noise)
+    return float(np.abs(covariance[clear] / centered[clear] - 1).max()) if clear.any() else None
 
 
 def zero_cut(rows: int, dim: int, energy: float) -> float:
