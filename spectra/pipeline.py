@@ -48,7 +48,8 @@ class ModelRun:
         out: the directory written.
         records: by layer and pool, the record of each group.
         warnings: sentences on what was odd but legal.
-        undefined: how many records have a status other than "ok" or "short_spectrum".
+        undefined: how many groups have rows, but no value other than counts.
+        overlapping_steps: how many steps overlap an earlier step of their sample.
     """
 
     model: str
@@ -56,6 +57,7 @@ class ModelRun:
     records: dict[tuple[int, str], dict[Group, Record]]
     warnings: tuple[str, ...]
     undefined: int
+    overlapping_steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def run(
     backend = select_backend(config.backend)
     origin = {"command": list(command), "options": _options(config, set(given))}
     return tuple(
-        _run_model(path, Path(out) / path.resolve().name, config, backend, origin, progress)
+        _run_model(path, output_directory(path, Path(out)), config, backend, origin, progress)
         for path in find_artifacts(src)
     )
 
@@ -164,7 +166,6 @@ def _run_model(
     origin: dict[str, Any],
     progress: Progress,
 ) -> ModelRun:
-    _refuse_overlap(path, out)
     stages = Stages()
     with stages("plan"):
         prepared = prepare(path, config, progress)
@@ -205,12 +206,13 @@ def _run_model(
         "stages": stages.asdict(),
     }
     commit(out, files, run_record)
+    overlapping = prepared.artifact.index.overlapping_steps
     undefined = sum(
-        record.status not in ("ok", "short_spectrum")
+        record.num_rows > 0 and record.status not in ("ok", "short_spectrum")
         for group_records in records.values()
         for record in group_records.values()
     )
-    return ModelRun(model, out, records, tuple(warnings), undefined)
+    return ModelRun(model, out, records, tuple(warnings), undefined, overlapping)
 
 
 def _pool_files(
@@ -299,10 +301,17 @@ def _device(backend: Backend) -> dict[str, Any]:
     return {"name": backend.name, "kind": devices[0].device_kind, "count": len(devices)}
 
 
-def _refuse_overlap(path: Path, out: Path) -> None:
-    source, target = path.resolve(), out.resolve()
-    if target == source or source in target.parents:
+def output_directory(path: Path, out: Path) -> Path:
+    """Where the results of the model directory `path` go: out/<its name>.
+
+    Raises:
+        InputError: that is the model directory itself, or lies in it.
+    """
+    source = path.resolve()
+    target = out / source.name
+    if target.resolve() == source or source in target.resolve().parents:
         raise InputError(
-            f"the output {out} lies in the input {path}. Expected another place: choose --out so "
-            "that results and hidden states stay apart."
+            f"the output {target} lies in the input {path}. Expected another place: choose --out "
+            "so that results and hidden states stay apart."
         )
+    return target

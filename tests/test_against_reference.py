@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -216,6 +216,15 @@ def test_random_artifacts(case: cases.Case, data: st.DataObject) -> None:
         backend="cpu",
     )
     check_case(case, config)
+
+
+@pytest.mark.parametrize("depth", ["step", "token"])
+@pytest.mark.parametrize("nonfinite", ["null", "drop"])
+def test_tokens_that_are_not_finite(
+    nonfinite: Literal["null", "drop"], depth: Literal["step", "token"]
+) -> None:
+    config = spectra.RunConfig(nonfinite=nonfinite, depth=depth, repeats=1, backend="cpu")
+    check_case(cases.long_case(cases.not_finite, 400, 17), config)
 
 
 @pytest.mark.parametrize("make", cases.MAKERS, ids=lambda make: make.__name__)

@@ -48,6 +48,7 @@ def parse_index(raw: JSON, where: str, num_tokens: int) -> Index:
         format_version=version,
         extra=record.others(_INDEX_FIELDS),
         warnings=notes.sentences(where, uncovered=uncovered, num_tokens=num_tokens),
+        overlapping_steps=notes.overlapping,
     )
 
 

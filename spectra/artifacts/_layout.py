@@ -103,9 +103,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """index.json, with sentences on what was odd in it but legal."""
+    """index.json, with sentences on what was odd in it but legal.
+
+    `overlapping_steps` counts the steps that overlap an earlier step of their sample.
+    """
 
     samples: tuple[Sample, ...]
     format_version: int = FORMAT_VERSION
     extra: JSONObject = field(default_factory=_no_extra)
     warnings: tuple[str, ...] = ()
+    overlapping_steps: int = 0

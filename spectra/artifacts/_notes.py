@@ -21,13 +21,14 @@ class Notes:
     """Collects counts while the steps are read; `sentences` tells them at the end.
 
     Labels are normalised once per distinct text, so that all steps share one string.
+    `overlapping` counts the steps that overlap an earlier one of their sample.
     """
 
     def __init__(self) -> None:
         self._categories: dict[str, str | None] = {}
         self._unknown_segments: Counter[str] = Counter()
         self._empty = 0
-        self._overlapping = 0
+        self.overlapping = 0
         self._first_overlap = ""
 
     def segment(self, label: str) -> str | None:
@@ -61,7 +62,7 @@ class Notes:
             if step.token_start == step.token_end:
                 continue
             if step.token_start < end:
-                self._overlapping += 1
+                self.overlapping += 1
                 self._first_overlap = self._first_overlap or (
                     f"steps {min(before, number)} and {max(before, number)} of sample "
                     f"{show(sample_id)}"
@@ -72,9 +73,9 @@ class Notes:
     def sentences(self, where: str, *, uncovered: int, num_tokens: int) -> tuple[str, ...]:
         """The warnings, one sentence for each kind that occurred."""
         found = []
-        if self._overlapping:
+        if self.overlapping:
             found.append(
-                f"{where}: {self._overlapping} steps overlap an earlier step of their sample "
+                f"{where}: {self.overlapping} steps overlap an earlier step of their sample "
                 f"(first: {self._first_overlap}); a token in two steps counts in both."
             )
         if self._empty:

@@ -40,6 +40,7 @@ class HostBackend:
         # Two groups a core keep the cores busy when sizes differ.
         self.batch = 2 * self._cores
         self._blas = ThreadpoolController()
+        self._pool = ThreadPoolExecutor(self._cores)
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
@@ -68,8 +69,8 @@ class HostBackend:
     def _side_by_side(
         self, reduce: Callable[[_Input], Reduced], batch: Iterable[_Input]
     ) -> list[Reduced]:
-        with self._blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._cores) as pool:
-            return list(pool.map(reduce, batch))
+        with self._blas.limit(limits=1, user_api="blas"):
+            return list(self._pool.map(reduce, batch))
 
 
 def reduced_moments(sums: Sums, shift: F64) -> Reduced:

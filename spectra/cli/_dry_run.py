@@ -13,7 +13,7 @@ from spectra.cli._progress import Progress
 from spectra.cli._text import duration_text, size_text
 from spectra.engine import RunConfig
 from spectra.outputs import FILES, RUN_FILE, TABLE_FILE
-from spectra.pipeline import Prepared, prepare
+from spectra.pipeline import Prepared, output_directory, prepare
 
 
 def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json: bool) -> str:
@@ -28,7 +28,7 @@ def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json:
             {
                 "model": prepared.artifact.config.model,
                 "source": str(path),
-                "out": str(out / path.resolve().name),
+                "out": str(output_directory(path, out)),
                 "reads": _reads(prepared),
                 "writes": _writes(prepared, config),
                 "planned_bytes": max(plan.planned_bytes for plan in prepared.plans),

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 EXAMPLE = "spectra run annotated_traces_reprs --out spectral_metrics --pools all,mean --bins 5"
 
-_OVERLAP = "steps overlap an earlier step of their sample"
-
 SourceOrDefault = Annotated[
     Path | None,
     typer.Argument(
@@ -118,9 +116,13 @@ def _report(runs: tuple[ModelRun, ...], *, as_json: bool, quiet: bool) -> None:
 def _judge(runs: tuple[ModelRun, ...]) -> None:
     """Raise `UndefinedGroupsError` for what `--strict` does not accept."""
     undefined = [f"{run.undefined} groups of {run.model}" for run in runs if run.undefined]
-    overlaps = [warning for run in runs for warning in run.warnings if _OVERLAP in warning]
+    overlaps = [
+        f"{run.overlapping_steps} steps of {run.model} overlap an earlier one"
+        for run in runs
+        if run.overlapping_steps
+    ]
     found = [f"{' and '.join(undefined)} have no value (see their reasons)"] if undefined else []
-    found += [warning.rstrip(".") for warning in overlaps]
+    found += overlaps
     if found:
         raise UndefinedGroupsError(
             f"everything was written, but under --strict {'; '.join(found)}. Expected a value for "

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spectra import strict_json
-from spectra.atomic import write_bytes
+from spectra.atomic import output_error, write_bytes
 from spectra.errors import InputError
 from spectra.outputs.documents import FILES
 
@@ -24,16 +24,30 @@ def commit(out: Path, files: Mapping[str, bytes], run: Mapping[str, Any]) -> Non
     of the earlier run that this one does not have are removed after.
     """
     stale = _earlier_outputs(out) - set(files)
-    (out / RUN_FILE).unlink(missing_ok=True)
+    _remove(out / RUN_FILE)
     for name, content in files.items():
         path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(path.parent)
         write_bytes(path, content)
     for name in sorted(stale):
-        (out / name).unlink(missing_ok=True)
+        _remove(out / name)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     document = {**run, "outputs": digests}
     write_bytes(out / RUN_FILE, strict_json.dumps(document).encode())
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from None
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from None
 
 
 def is_output_name(name: str) -> bool:
