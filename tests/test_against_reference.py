@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 import spectra
 from spectra import reference
@@ -278,5 +279,7 @@ def test_real_artifact(
     with artifact.open_rows(artifact.layer(layer)) as reader:
         states = reader.read(0, reader.num_rows).astype(np.float64)
     folder = (root if layer == 30 else root / f"layer_{layer}") / f"pool_{pool}"
-    found = list(differences(folder, states, artifact.index.samples, config, pool))
+    # Two threads of BLAS that wait for one another cost tenfold on a machine that is shared.
+    with threadpool_limits(1, "blas"):
+        found = list(differences(folder, states, artifact.index.samples, config, pool))
     assert not found, "\n".join(found[:20])

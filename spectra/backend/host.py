@@ -2,12 +2,11 @@
 
 On a CPU the libraries behind NumPy and SciPy outrun XLA's float64 products and expose values-only
 reductions, so they serve there behind the interface that the device backend implements with JAX. A
-product uses every core; reductions use one core each and run side by side.
+product is split in panels, a reduction stays on one core; both run side by side on threads of ours.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,16 +16,11 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 from threadpoolctl import ThreadpoolController
 
+from spectra.backend.cores import usable_cores
 from spectra.backend.sums import Sums
-from spectra.linalg import F64, Reduced, Tridiagonal, reduce_along, reduce_in_place
+from spectra.linalg import F64, Reduced, Tridiagonal, add_gram, reduce_along, reduce_in_place
 
 _Input = TypeVar("_Input")
-
-
-def usable_cores() -> int:
-    """How many cores this process may run on."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class HostBackend:
@@ -50,8 +44,9 @@ class HostBackend:
         """Sums with the rows [m, d] of any float dtype added; overwrites `sums.gram`."""
         y = rows.astype(np.float64)
         y -= shift
-        gram = blas.dsyrk(1.0, y.T, beta=1.0, c=sums.gram, lower=1, overwrite_c=1)
-        return Sums(sums.rows + len(y), sums.total + y.sum(axis=0), gram)
+        with self._blas.limit(limits=1, user_api="blas"):
+            add_gram(sums.gram, y, self._pool)
+        return Sums(sums.rows + len(y), sums.total + y.sum(axis=0), sums.gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:
         """The sums of both sets of rows; overwrites `into.gram`."""

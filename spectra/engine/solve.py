@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.backend import Backend, Sums
+from spectra.backend import Backend, Sums, usable_cores
 from spectra.linalg import F64, Reduced, Spectra, normalised_rows, solve, spectra_of_blocks
 from spectra.linalg.rowspace import Blocks
 from spectra.linalg.spectrum import Method
@@ -26,6 +27,7 @@ class Solver(Generic[Key]):
         self._dim, self._shift, self._backend, self._alpha = dim, shift, backend, alpha_ranks
         self._moments: list[tuple[Key, Sums]] = []
         self._rows: list[tuple[Key, NDArray[Any]]] = []
+        self._threads = ThreadPoolExecutor(usable_cores())
         self.results: dict[Key, Spectra] = {}
 
     def submit(self, key: Key, part: Sums | NDArray[Any]) -> None:
@@ -52,8 +54,10 @@ class Solver(Generic[Key]):
     def _store(
         self, keys: tuple[Key, ...], reduced: list[Reduced], rows: list[int], method: Method
     ) -> None:
-        for key, one, n in zip(keys, reduced, rows, strict=True):
-            self.results[key] = solve(one, n, self._dim, method, self._alpha)
+        solved = self._threads.map(
+            lambda one, n: solve(one, n, self._dim, method, self._alpha), reduced, rows
+        )
+        self.results.update(zip(keys, solved, strict=True))
 
 
 def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:

@@ -131,6 +131,7 @@ class _Means:
         self._tokens = np.diff(pairs.first)[step][order]
         self._reach = np.maximum.accumulate(self._stop) if len(order) else self._stop
         self._open: dict[int, NDArray[np.float64]] = {}
+        self._wide = np.empty((0, 0))
 
     def needs(self, start: int, stop: int) -> bool:
         low, high = self._span(start, stop)
@@ -144,7 +145,7 @@ class _Means:
             return
         begin = np.maximum(self._first[here], start) - start
         end = np.minimum(self._stop[here], stop) - start
-        sums = _range_sums(raw, begin, end)
+        sums = self._range_sums(raw, begin, end)
         for place in np.flatnonzero(self._first[here] < start):
             sums[place] += self._open.pop(int(here[place]))
         unfinished = self._stop[here] > stop
@@ -157,17 +158,19 @@ class _Means:
                 self._pool, sums[~unfinished] / self._tokens[done, None], self._numbers[done]
             )
 
+    def _range_sums(self, raw: NDArray[Any], begin: Ints, end: Ints) -> NDArray[np.float64]:
+        """Sums [k, d] in float64 of raw [m, d] over k half-open row ranges, which may overlap."""
+        low, high = int(begin.min()), int(end.max())
+        if len(self._wide) <= high - low:
+            self._wide = np.empty((len(raw) + 1, raw.shape[1]))
+        values = self._wide[: high - low + 1]
+        values[:-1], values[-1] = raw[low:high], 0.0
+        # reduceat sums from each border to the next: the even ones are ranges, the odd ones gaps.
+        borders = np.stack([begin - low, end - low], axis=1).ravel()
+        return np.asarray(np.add.reduceat(values, borders, axis=0)[::2])
+
     def _span(self, start: int, stop: int) -> tuple[int, int]:
         """Steps, sorted by first token, that can overlap the block."""
         return int(np.searchsorted(self._reach, start, side="right")), int(
             np.searchsorted(self._first, stop)
         )
-
-
-def _range_sums(raw: NDArray[Any], begin: Ints, end: Ints) -> NDArray[np.float64]:
-    """Sums [k, d] in float64 of raw [m, d] over k half-open row ranges, which may overlap."""
-    low, high = int(begin.min()), int(end.max())
-    values = np.zeros((high - low + 1, raw.shape[1]))
-    values[:-1] = raw[low:high]
-    borders = np.stack([begin - low, end - low], axis=1).ravel()
-    return np.asarray(np.add.reduceat(values, borders, axis=0)[::2])

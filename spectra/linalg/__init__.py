@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spectra.linalg.lapack import F64 as F64
+from spectra.linalg.gram import add_gram as add_gram
 from spectra.linalg.resolution import statistic_error as statistic_error
 from spectra.linalg.rownorm import normalised_rows as normalised_rows
 from spectra.linalg.rowspace import spectra_of_blocks as spectra_of_blocks
@@ -12,3 +12,4 @@ from spectra.linalg.spectrum import solve as solve
 from spectra.linalg.tridiagonal import Tridiagonal as Tridiagonal
 from spectra.linalg.tridiagonal import reduce_along as reduce_along
 from spectra.linalg.tridiagonal import reduce_in_place as reduce_in_place
+from spectra.linalg.unlocked import F64 as F64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectra.linalg.lapack import F64
 from spectra.linalg.resolution import EPS
+from spectra.linalg.unlocked import F64
 
 
 def normalised_rows(rows: F64, mean: F64, count: int) -> F64:

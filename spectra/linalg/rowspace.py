@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy.linalg import qr, svdvals
 
-from spectra.linalg.lapack import F64
 from spectra.linalg.spectrum import Spectra, zero_cut
+from spectra.linalg.unlocked import F64
 
 Blocks = Callable[[], Iterable[F64]]
 """Gives a group's rows as float64 blocks [m, d], anew and in the same order at every call."""

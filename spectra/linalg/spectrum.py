@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from spectra.linalg.lapack import F64
 from spectra.linalg.resolution import EPS, ROUNDING, TOLERABLE, statistic_error
 from spectra.linalg.tridiagonal import Tridiagonal, definite_eigenvalues, eigenvalues
+from spectra.linalg.unlocked import F64
 
 Method = Literal["moments", "rows", "svd"]
 

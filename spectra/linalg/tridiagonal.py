@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas
 
-from spectra.linalg.lapack import F64, pteqr, sterf, sytrd
+from spectra.linalg.lapack import pteqr, sterf, sytrd
+from spectra.linalg.unlocked import F64
 
 
 class Tridiagonal(NamedTuple):

@@ -1,0 +1,129 @@
+"""The figures of `svd_vs_cov` as tables, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+Cell = dict[str, Any]
+
+
+def summary(cells: list[Cell]) -> dict[str, Any]:
+    """Time ratios by width and by how the engine got there; the worst errors by population."""
+    groups: dict[tuple[int, str], list[Cell]] = {}
+    for cell in cells:
+        found_by = "svd" if cell["engine_method"] == "svd" else "gram"
+        groups.setdefault((cell["dim"], found_by), []).append(cell)
+    return {
+        "time_over_engine": [
+            {
+                "dim": dim,
+                "engine_by": found_by,
+                "cells": len(members),
+                **{way: _spread(members, way) for way in _ways(cells)[1:]},
+            }
+            for (dim, found_by), members in sorted(groups.items())
+        ],
+        "largest_relative_error": {
+            spectrum: {
+                way: max(
+                    error
+                    for cell in cells
+                    if cell["spectrum"] == spectrum
+                    for error in cell["ways"][way]["relative_error"].values()
+                )
+                for way in _ways(cells)
+            }
+            for spectrum in dict.fromkeys(cell["spectrum"] for cell in cells)
+        },
+    }
+
+
+def tables(cells: list[Cell]) -> Iterator[Table]:
+    """Times, errors, and the summary of both."""
+    yield _times(cells)
+    yield _errors(cells)
+    found = summary(cells)
+    yield _ratios(found["time_over_engine"], _ways(cells)[1:])
+    yield _worst(found["largest_relative_error"], _ways(cells))
+
+
+def _times(cells: list[Cell]) -> Table:
+    table = _table("Milliseconds for all three routes; others as multiples of the engine's median")
+    _columns(table, "engine by", "engine", "min – max", "floor", "floor/engine", *_ways(cells)[1:])
+    for cell in cells:
+        times = cell["ways"]["engine"]["seconds"]
+        table.add_row(
+            *_key(cell),
+            cell["engine_method"],
+            f"{times['median'] * 1e3:.2f}",
+            f"{times['min'] * 1e3:.2f} – {times['max'] * 1e3:.2f}",
+            f"{cell['floor_seconds'] * 1e3:.2f}",
+            f"{cell['floor_seconds'] / times['median']:.0%}",
+            *(f"{cell['ways'][way]['time_over_engine']:.1f}×" for way in _ways(cells)[1:]),
+        )
+    return table
+
+
+def _errors(cells: list[Cell]) -> Table:
+    table = _table(
+        "Relative error of the effective rank: cov_centered, svd_centered, svd_uncentered "
+        "(numpy_float64's own SVDs are the truth: 0)"
+    )
+    _columns(table, "engine by", *_ways(cells))
+    for cell in cells:
+        errors = (cell["ways"][way]["relative_error"].values() for way in _ways(cells))
+        texts = (" ".join(f"{_short(error):>5}" for error in three) for three in errors)
+        table.add_row(*_key(cell), cell["engine_method"], *texts)
+    return table
+
+
+def _ratios(groups: list[dict[str, Any]], ways: list[str]) -> Table:
+    table = _table("Time over the engine's: median (least – most) over the cells of a width")
+    for name in ("d", "engine by", "cells", *ways):
+        table.add_column(name, justify="right")
+    for group in groups:
+        spreads = (group[way] for way in ways)
+        texts = (f"{s['median']:.1f}× ({s['min']:.1f} – {s['max']:.1f})" for s in spreads)
+        table.add_row(str(group["dim"]), group["engine_by"], str(group["cells"]), *texts)
+    return table
+
+
+def _worst(errors: dict[str, dict[str, float]], ways: list[str]) -> Table:
+    table = _table("Largest relative error of an effective rank, over routes and sizes")
+    table.add_column("spectrum")
+    for name in ways:
+        table.add_column(name, justify="right")
+    for spectrum, by_way in errors.items():
+        table.add_row(spectrum, *(_short(by_way[way]) for way in ways))
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+
+
+def _columns(table: Table, *names: str) -> None:
+    table.add_column("spectrum")
+    for name in ("d", "n", *names):
+        table.add_column(name, justify="right", no_wrap=True)
+
+
+def _key(cell: Cell) -> tuple[str, str, str]:
+    return cell["spectrum"], str(cell["dim"]), str(cell["rows"])
+
+
+def _ways(cells: list[Cell]) -> list[str]:
+    return list(cells[0]["ways"])
+
+
+def _spread(cells: list[Cell], way: str) -> dict[str, float]:
+    ratios = [cell["ways"][way]["time_over_engine"] for cell in cells]
+    return {"median": median(ratios), "min": min(ratios), "max": max(ratios)}
+
+
+def _short(error: float) -> str:
+    return "0" if error == 0 else f"{error:.0e}"

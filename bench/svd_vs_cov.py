@@ -1,0 +1,184 @@
+"""Accuracy and time of the three routes: the engine against direct decompositions.
+
+`python -m bench.svd_vs_cov` prints a card, a table of times, a table of errors and, as its last
+line, the whole as one JSON document. Progress goes to stderr on a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import typer
+from rich.console import Console
+
+from bench import _card, _tables
+from bench._contestants import Way, true_ranks, ways
+from bench._rows import SPECTRA, make_rows
+from bench._timing import figure, take_turns
+from spectra import strict_json
+from spectra.atomic import write_bytes
+from spectra.backend import Backend, select_backend
+from spectra.errors import SpectraError
+
+DIMS, RATIOS = (128, 256, 512, 1024), (0.5, 1, 2, 4, 8, 16)
+QUICK_DIMS, QUICK_RATIOS = (32,), (0.5, 4)
+WIDTH = 170
+
+MEASURES = (
+    "the three effective ranks (cov_centered, svd_centered, svd_uncentered) of one group of "
+    "bfloat16 rows in host memory: by the engine, one reduction for all three, and by direct "
+    "decompositions, eigvalsh of the covariance and an SVD each of the centred and the raw rows"
+)
+METHOD = (
+    "one process, same threads; a warm-up each, then the ways take turns; medians of wall times "
+    "with the conversion from bfloat16, the engine's with its alpha fits and error bounds; truth "
+    "is NumPy's float64 SVD of the same rows"
+)
+FLOOR = (
+    "Gram route in float64, k = min(n, d), m = max(n, d): (k^2 m + 4/3 k^3) flops at the measured "
+    "gemm rate, or 2 n d bytes at the copy rate if that is longer. Half of the reduction is "
+    "matrix-vector products, which memory holds below the gemm rate: the floor is not attainable"
+)
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    backend: Annotated[str, typer.Option(metavar="auto|cpu|gpu|tpu")] = "auto",
+    quick: Annotated[bool, typer.Option(help="A tiny grid, to see that it works.")] = False,
+    dims: Annotated[str | None, typer.Option(help="Widths d, such as 256,1024.")] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="Numbers of rows n for every d; default d/2 to 16 d.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs, at least.")] = 3,
+    save: Annotated[
+        Path | None, typer.Option(help="Keep the JSON here and the tables beside it as .txt.")
+    ] = None,
+) -> None:
+    """Time and error of the three routes by the engine and by direct decompositions."""
+    widths = _integers("--dims", dims) or (QUICK_DIMS if quick else DIMS)
+    counts = _integers("--rows", rows)
+    ratios = QUICK_RATIOS if quick else RATIOS
+    grid = [
+        (spectrum, dim, n)
+        for spectrum in SPECTRA
+        for dim in widths
+        for n in counts or [int(ratio * dim) for ratio in ratios]
+    ]
+    if save is not None and not save.parent.is_dir():
+        raise typer.BadParameter(f"--save {save}: there is no directory {save.parent}")
+    chosen = _backend(backend)
+    out = Console(width=WIDTH, record=True, highlight=False, markup=False)
+    card = _make_card(chosen, quick, repeats, grid)
+    out.print("\n".join(_card.lines(card)), soft_wrap=True)
+    cells = _measure(grid, ways(chosen), repeats, card["floor"])
+    result = {"card": card, "summary": _tables.summary(cells), "cells": cells}
+    for table in _tables.tables(cells):
+        out.print()
+        out.print(table)
+    if save is not None:
+        write_bytes(save.with_suffix(".txt"), _stripped(out.export_text()).encode())
+        write_bytes(save, strict_json.dumps(result).encode())
+    typer.echo(strict_json.dumps(result, indent=None), nl=False)
+
+
+def measure_cell(
+    spectrum: str, dim: int, n: int, contestants: Mapping[str, Way], repeats: int
+) -> dict[str, Any]:
+    """One sample by every way: seconds, ratio to the engine's, relative error of each rank."""
+    sample = make_rows(spectrum, n, dim)
+    truth = true_ranks(sample)
+    tasks = {name: partial(way, sample) for name, way in contestants.items()}
+    answers, timings = take_turns(tasks, repeats)
+    engine = timings["engine"].median
+    return {
+        "spectrum": spectrum,
+        "dim": dim,
+        "rows": n,
+        "truth": truth,
+        "engine_method": answers["engine"].method,
+        "ways": {
+            name: {
+                "seconds": timings[name].asdict(),
+                "time_over_engine": figure(timings[name].median / engine),
+                "relative_error": {
+                    route: figure(abs(rank / truth[route] - 1))
+                    for route, rank in answer.ranks.items()
+                },
+            }
+            for name, answer in answers.items()
+        },
+    }
+
+
+def floor_seconds(n: int, dim: int, rates: Mapping[str, float]) -> float:
+    """The least time for one group, as `FLOOR` says."""
+    small, large = sorted((n, dim))
+    flops = small**2 * large + 4 / 3 * small**3
+    compute = flops / (rates["float64_gemm_gflops"] * 1e9)
+    return max(compute, 2 * n * dim / (rates["copy_gbytes_per_s"] * 1e9))
+
+
+def _measure(
+    grid: list[tuple[str, int, int]],
+    contestants: Mapping[str, Way],
+    repeats: int,
+    rates: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    cells = []
+    with Console(stderr=True).status("warming up") as status:
+        for done, (spectrum, dim, n) in enumerate(grid):
+            status.update(f"cell {done + 1} of {len(grid)}: {spectrum}, d = {dim}, n = {n}")
+            cell = measure_cell(spectrum, dim, n, contestants, repeats)
+            cells.append({**cell, "floor_seconds": figure(floor_seconds(n, dim, rates))})
+    return cells
+
+
+def _make_card(
+    backend: Backend, quick: bool, repeats: int, grid: list[tuple[str, int, int]]
+) -> _card.Card:
+    order, copied = (256, 1 << 24) if quick else (1024, 1 << 29)
+    if backend.name == "cpu":
+        rates = _card.host_rates(order, copied)
+    else:
+        rates = _card.device_rates(jax.devices(backend.name)[0], 2 * order, copied)
+    sizes = {
+        "spectra": SPECTRA,
+        "rows_x_dim": [f"{n}x{dim}" for spectrum, dim, n in grid if spectrum == "isotropic"],
+        "repeats": repeats,
+        "backend": backend.name,
+    }
+    floor = {"how": FLOOR, **rates}
+    return _card.card("svd_vs_cov", f"{MEASURES}; {METHOD}", sizes, floor)
+
+
+def _stripped(text: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def _integers(flag: str, text: str | None) -> tuple[int, ...]:
+    try:
+        values = tuple(int(item) for item in text.split(",")) if text else ()
+    except ValueError:
+        values = (0,)
+    if any(value < 2 for value in values):
+        raise typer.BadParameter(f"{flag} {text}: expected whole numbers above 1, such as 256,1024")
+    return values
+
+
+def _backend(name: str) -> Backend:
+    try:
+        return select_backend(name)
+    except SpectraError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    app()
