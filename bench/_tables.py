@@ -53,7 +53,16 @@ def tables(cells: list[Cell]) -> Iterator[Table]:
 
 def _times(cells: list[Cell]) -> Table:
     table = _table("Milliseconds for all three routes; others as multiples of the engine's median")
-    _columns(table, "engine by", "engine", "min – max", "floor", "floor/engine", *_ways(cells)[1:])
+    _columns(
+        table,
+        "engine by",
+        "engine",
+        "min – max",
+        "floor",
+        "floor/engine",
+        *_ways(cells)[1:],
+        "load",
+    )
     for cell in cells:
         times = cell["ways"]["engine"]["seconds"]
         table.add_row(
@@ -64,6 +73,7 @@ def _times(cells: list[Cell]) -> Table:
             f"{cell['floor_seconds'] * 1e3:.2f}",
             f"{cell['floor_seconds'] / times['median']:.0%}",
             *(f"{cell['ways'][way]['time_over_engine']:.1f}×" for way in _ways(cells)[1:]),
+            f"{cell['load_average']:.1f}",
         )
     return table
 

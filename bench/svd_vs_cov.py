@@ -6,6 +6,7 @@ line, the whole as one JSON document. Progress goes to stderr on a terminal.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -103,6 +104,7 @@ def measure_cell(
         "rows": n,
         "truth": truth,
         "engine_method": answers["engine"].method,
+        "load_average": round(os.getloadavg()[0], 2),
         "ways": {
             name: {
                 "seconds": timings[name].asdict(),

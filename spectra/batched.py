@@ -19,7 +19,7 @@ class BatchedRecord:
 
     `status` holds codes into `spectra.STATUSES`. `error` is the first-order bound of what
     rounding in the
-    Gram matrix may have done to the statistics, relative: above 2e-10 the tail of that spectrum
+    Gram matrix may have done to the statistics, relative: above 5e-10 the tail of that spectrum
         is not
     resolved to the accuracy bar (outside of `jit`, such groups have been recomputed by SVD, and
     it is 0). A JAX pytree.
@@ -124,6 +124,8 @@ def _squares(
         mean_energy = count * (mean @ mean)
         energy = jnp.trace(scatter) + mean_energy
         squares = _values(diag.at[0].add(mean_energy) if raw else diag, off)
+    # Conventions that count min(n, d) values see the one that centring takes away as a zero.
+    squares = jnp.pad(squares, (0, max(min(x.shape) - len(squares), 0)))
     return squares, energy, ROUNDING * EPS * squares[0]
 
 
@@ -152,30 +154,19 @@ def _repaired(record: BatchedRecord, xs: Array, mask: Array, chosen: Convention)
     """The same with unresolved groups computed on the host, from their rows."""
     import jax.numpy as jnp
 
+    from spectra.host_metrics import summary_of_rows
+
     places = np.flatnonzero(np.asarray(record.error) > TOLERABLE)
     if len(places) == 0:
         return record
     columns = {name: np.array(array) for name, array in record.asdict().items()}
     for place in places:
         rows = np.asarray(xs[place])[np.asarray(mask[place])].astype(np.float64)
-        one = host_summary(rows, chosen)
+        one = summary_of_rows(rows, chosen)
         for name in (*METRICS, "status"):
             columns[name][place] = getattr(one, name)
         columns["error"][place] = 0.0
     return BatchedRecord(**{name: jnp.asarray(column) for name, column in columns.items()})
-
-
-def host_summary(rows: Array, chosen: Convention) -> Summary:
-    """The statistics of rows [n, d] float64 (NumPy), n >= 0, computed on the host; scalars."""
-    from spectra.host_metrics import eigenvalues_of
-
-    if len(rows) and np.isfinite(rows).all():
-        values, _ = eigenvalues_of(rows, chosen)
-    else:
-        values = np.full(1, np.nan if len(rows) else 0.0)
-    return summarise(
-        values if len(values) else np.zeros(1), np.int64(len(rows)), rows.shape[1], chosen
-    )
 
 
 def _narrow(record: BatchedRecord) -> BatchedRecord:

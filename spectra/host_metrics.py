@@ -11,7 +11,7 @@ from spectra.backend.sums import Sums
 from spectra.linalg import F64, Spectra, normalised_rows, solve, spectra_of_blocks
 from spectra.moments import Moments
 from spectra.route import DEFAULT_ALPHA_RANKS
-from spectra.statistics import Convention
+from spectra.statistics import Convention, Summary, summarise
 
 
 class UnresolvedSpectrumWarning(UserWarning):
@@ -49,6 +49,25 @@ def eigenvalues_of(x: F64, chosen: Convention) -> tuple[F64, str]:
         x = normalised_rows(x, x.mean(axis=0), len(x))
     spectra = spectra_of(x, chosen.alpha_ranks or DEFAULT_ALPHA_RANKS)
     return convention_values(spectra, chosen), spectra.method
+
+
+def summary_of_rows(x: F64, chosen: Convention) -> Summary:
+    """The statistics of rows [n, d], n >= 0, which may hold NaN or infinity; scalars."""
+    if len(x) and np.isfinite(x).all():
+        values, _ = eigenvalues_of(x, chosen)
+    else:
+        values = np.full(1, np.nan if len(x) else 0.0)
+    return summary_of_values(values, len(x), x.shape[1], chosen)
+
+
+def summary_of_values(values: F64, rows: int, dim: int, chosen: Convention) -> Summary:
+    """The statistics of one spectrum of n rows of width d; scalars.
+
+    Conventions that count min(n, d) values see the one that centring takes away as a zero.
+    """
+    padded = np.zeros(max(len(values), min(rows, dim), 1))
+    padded[: len(values)] = values
+    return summarise(padded, np.int64(rows), dim, chosen)
 
 
 def convention_values(spectra: Spectra, chosen: Convention) -> F64:

@@ -12,8 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from spectra.batched import BatchedRecord, host_summary, jax_batch
-from spectra.host_metrics import convention_values, eigenvalues_of, spectra_of, spectra_of_moments
+from spectra.batched import BatchedRecord, jax_batch
+from spectra.host_metrics import (
+    convention_values,
+    eigenvalues_of,
+    spectra_of,
+    spectra_of_moments,
+    summary_of_rows,
+    summary_of_values,
+)
 from spectra.linalg import F64
 from spectra.moments import Moments
 from spectra.record import Record, reason, value_or_none
@@ -25,7 +32,7 @@ from spectra.route import (
     route_conventions,
     route_values,
 )
-from spectra.statistics import METRICS, STATUSES, Array, Convention, is_jax, summarise
+from spectra.statistics import METRICS, STATUSES, Array, Convention, is_jax
 from spectra.statistics import convention as named_convention
 
 
@@ -87,7 +94,7 @@ def batched_metrics(
         return jax_batch(xs, mask, chosen)
     exists = np.ones(xs.shape[:2], bool) if mask is None else np.asarray(mask, bool)
     groups = [x[valid].astype(np.float64) for x, valid in zip(xs, exists, strict=True)]
-    summaries = [host_summary(rows, chosen) for rows in groups]
+    summaries = [summary_of_rows(rows, chosen) for rows in groups]
     columns = {
         name: np.array([getattr(summary, name) for summary in summaries])
         for name in (*METRICS, "rank_ceiling", "status")
@@ -168,14 +175,13 @@ def _record(
     values: F64, rows: int, dim: int, chosen: Convention, method: str | None, why: str | None = None
 ) -> Record:
     """The record of one spectrum, in floats."""
-    padded = values if len(values) else np.zeros(1)
-    summary = summarise(padded, np.int64(rows), dim, chosen)
+    summary = summary_of_values(values, rows, dim, chosen)
     status = STATUSES[int(summary.status)]
     return Record(
         **{name: value_or_none(getattr(summary, name)) for name in METRICS},
         num_rows=rows, num_tokens=None, num_steps=None, num_traces=None,
         rank_ceiling=int(summary.rank_ceiling), se=None, status=status,
-        reason=reason(status, rows, int((padded > 0).sum()), chosen, why), method=method,
+        reason=reason(status, rows, int((values > 0).sum()), chosen, why), method=method,
     )  # fmt: skip
 
 

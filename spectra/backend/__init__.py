@@ -8,6 +8,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spectra.backend.cores import one_thread_blas as one_thread_blas
 from spectra.backend.cores import usable_cores as usable_cores
 from spectra.backend.sums import Sums as Sums
 from spectra.errors import BackendUnavailableError, UsageError

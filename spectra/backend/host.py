@@ -7,20 +7,16 @@ product is split in panels, a reduction stays on one core; both run side by side
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
-from threadpoolctl import ThreadpoolController
 
 from spectra.backend.cores import usable_cores
 from spectra.backend.sums import Sums
 from spectra.linalg import F64, Reduced, Tridiagonal, add_gram, reduce_along, reduce_in_place
-
-_Input = TypeVar("_Input")
 
 
 class HostBackend:
@@ -33,7 +29,6 @@ class HostBackend:
         self._cores = cores or usable_cores()
         # Two groups a core keep the cores busy when sizes differ.
         self.batch = 2 * self._cores
-        self._blas = ThreadpoolController()
         self._pool = ThreadPoolExecutor(self._cores)
 
     def zeros(self, dim: int) -> Sums:
@@ -44,8 +39,7 @@ class HostBackend:
         """Sums with the rows [m, d] of any float dtype added; overwrites `sums.gram`."""
         y = rows.astype(np.float64)
         y -= shift
-        with self._blas.limit(limits=1, user_api="blas"):
-            add_gram(sums.gram, y, self._pool)
+        add_gram(sums.gram, y, self._pool)
         return Sums(sums.rows + len(y), sums.total + y.sum(axis=0), sums.gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:
@@ -55,17 +49,11 @@ class HostBackend:
 
     def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
         """The tridiagonal forms of groups from their moments; leaves the sums as they are."""
-        return self._side_by_side(lambda sums: reduced_moments(sums, shift), batch)
+        return list(self._pool.map(lambda sums: reduced_moments(sums, shift), batch))
 
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
         """The tridiagonal forms of groups from their rows [n, d], by n x n products."""
-        return self._side_by_side(reduced_rows, batch)
-
-    def _side_by_side(
-        self, reduce: Callable[[_Input], Reduced], batch: Iterable[_Input]
-    ) -> list[Reduced]:
-        with self._blas.limit(limits=1, user_api="blas"):
-            return list(self._pool.map(reduce, batch))
+        return list(self._pool.map(reduced_rows, batch))
 
 
 def reduced_moments(sums: Sums, shift: F64) -> Reduced:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from spectra.artifacts import RowReader
-from spectra.backend import Backend, Sums
+from spectra.backend import Backend, Sums, one_thread_blas
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
@@ -90,6 +90,19 @@ def evaluate_layer(
 
     `progress` is told the stage, how much of it is done, and its whole; `locate` names a token row.
     """
+    with one_thread_blas():
+        jobs = _evaluate(plan, reader, config, backend, progress, locate)
+    return [job.result for job in jobs]
+
+
+def _evaluate(
+    plan: LayerPlan,
+    reader: RowReader,
+    config: RunConfig,
+    backend: Backend,
+    progress: Progress,
+    locate: Callable[[int], str],
+) -> list[_PoolJob]:
     stream = Stream(reader, plan.pairs)
     shift = pilot(reader)
     jobs = [_PoolJob(pool, shift, reader, backend, config) for pool in plan.pools]
@@ -107,7 +120,7 @@ def evaluate_layer(
             job.close(categories, collector, progress)
     for job in jobs:
         job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
-    return [job.result for job in jobs]
+    return jobs
 
 
 def pilot(reader: RowReader) -> F64:

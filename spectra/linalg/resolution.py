@@ -13,11 +13,17 @@ from spectra.statistics import Array, along_last, exists, namespace, slope_weigh
 
 EPS = float(np.finfo(np.float64).eps)
 
-ROUNDING = 4.0
-"""Eigenvalue error of a Gram matrix and its reduction, in units of eps * its largest eigenvalue."""
+ROUNDING = 2.0
+"""Error of the small eigenvalues of a Gram matrix, in units of eps * its largest eigenvalue.
 
-TOLERABLE = 2e-10
-"""Largest estimated error that a Gram-route spectrum may carry: a fifth of the bar of 1e-9."""
+Measured against SVDs of the rows, d = 60 to 300, n = 0.7 d to 8 d, power-law, geometric and
+two-level spectra down to 1e-10 of the largest eigenvalue: with 1, the error of a statistic reached
+at most 0.66 of the bound below. (The large eigenvalues are off by more, up to 50, which is 1e-14 of
+themselves and moves nothing.)
+"""
+
+TOLERABLE = 5e-10
+"""Largest estimated error that a Gram-route spectrum may carry: half of the bar of 1e-9."""
 
 
 def statistic_error(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from scipy.linalg import qr, svdvals
 
 from spectra.linalg.spectrum import Spectra, zero_cut
 from spectra.linalg.unlocked import F64
@@ -28,8 +27,8 @@ def spectra_of_blocks(blocks: Blocks, dim: int) -> Spectra:
         energy += float(np.vdot(block, block))
     mean = total / rows
     factor = triangular_factor((block - mean for block in blocks()), dim)
-    sigma = svdvals(factor)[: min(rows - 1, dim)] if rows > 1 else np.empty(0)
-    raw = svdvals(np.vstack([factor, np.sqrt(rows) * mean]))[: min(rows, dim)]
+    sigma = singular_values(factor)[: min(rows - 1, dim)] if rows > 1 else np.empty(0)
+    raw = singular_values(np.vstack([factor, np.sqrt(rows) * mean]))[: min(rows, dim)]
     cut = zero_cut(rows, dim, energy)
     centered, uncentered = (np.where(s * s > cut, s * s, 0.0) for s in (sigma, raw))
     mean_energy = rows * float(mean @ mean)
@@ -54,5 +53,9 @@ def _fold(factor: F64, blocks: list[F64]) -> F64:
     stacked = np.vstack([factor, *blocks])
     if len(stacked) <= stacked.shape[1]:
         return stacked
-    reduced = np.asarray(qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0], np.float64)
-    return reduced[: stacked.shape[1]]
+    return np.asarray(np.linalg.qr(stacked, mode="r"))
+
+
+def singular_values(matrix: F64) -> F64:
+    """All singular values in descending order."""
+    return np.asarray(np.linalg.svd(matrix, compute_uv=False))

@@ -1,0 +1,86 @@
+"""The device backend against the host's, on JAX's CPU client, and the choice between them."""
+
+from __future__ import annotations
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spectra.backend import Backend, select_backend
+from spectra.backend.device import ROWS_PER_UPDATE, SMALLEST_BUCKET, DeviceBackend
+from spectra.backend.host import HostBackend
+from spectra.errors import BackendUnavailableError, UsageError
+from spectra.linalg import Reduced, solve
+
+DIM = 70
+
+
+def rows(count: int, seed: int = 0) -> NDArray[np.generic]:
+    rng = np.random.default_rng(seed)
+    scale = np.arange(1, DIM + 1) ** -0.5
+    return (rng.standard_normal((count, DIM)) * scale + 2.0).astype(ml_dtypes.bfloat16)
+
+
+def device() -> DeviceBackend:
+    return DeviceBackend(jax.devices("cpu")[0], batch=3)
+
+
+def same(a: Reduced, b: Reduced, count: int) -> None:
+    left, right = (solve(reduced, count, DIM, "rows", (1, 2)) for reduced in (a, b))
+    for name in ("centered", "uncentered", "covariance"):
+        np.testing.assert_allclose(getattr(left, name), getattr(right, name), rtol=1e-10)
+    assert left.energy == pytest.approx(right.energy, rel=1e-13)
+    assert left.mean_energy == pytest.approx(right.mean_energy, rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [71, 200, ROWS_PER_UPDATE + 3])
+def test_moments_reduce_alike(count: int) -> None:
+    x, shift = rows(count), np.full(DIM, 1.5)
+    found = []
+    for backend in (HostBackend(2), device()):
+        made: Backend = backend
+        first = made.accumulate(made.zeros(DIM), x[:50], shift)
+        second = made.accumulate(made.zeros(DIM), x[50:], shift)
+        merged = made.merge(first, second)
+        assert merged.rows == count
+        found.append(made.reduce_moments([merged], shift)[0])
+    same(found[0], found[1], count)
+
+
+def test_rows_reduce_alike_in_batches_of_mixed_sizes() -> None:
+    sizes = [1, 2, 3, 60, SMALLEST_BUCKET, SMALLEST_BUCKET + 1, 70, 5]
+    batch = [rows(size, size) for size in sizes]
+    for size, a, b in zip(
+        sizes, HostBackend(2).reduce_rows(batch), device().reduce_rows(batch), strict=True
+    ):
+        same(a, b, size)
+
+
+def test_one_column() -> None:
+    x, shift = rows(9)[:, :1], np.zeros(1)
+    for made in (HostBackend(1), device()):
+        sums = made.accumulate(made.zeros(1), x, shift)
+        reduced = made.reduce_moments([sums], shift)[0]
+        wide = x.astype(np.float64)
+        assert reduced.centered.diag[0] == pytest.approx(((wide - wide.mean()) ** 2).sum())
+        assert reduced.raw.diag[0] == pytest.approx((wide**2).sum())
+
+
+def test_the_cpu_backend_is_the_host() -> None:
+    assert isinstance(select_backend("cpu"), HostBackend)
+    assert select_backend("auto").name in ("cpu", "gpu", "tpu")
+
+
+def test_an_absent_device_is_refused_with_the_install_line() -> None:
+    if any(device.platform == "gpu" for device in jax.devices()):
+        assert select_backend("gpu").name == "gpu"
+        return
+    with pytest.raises(BackendUnavailableError, match=r"pip install \"spectra-metrics\[cuda\]\""):
+        select_backend("gpu")
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="Expected one of: auto, cpu, gpu, tpu"):
+        select_backend("npu")

@@ -1,0 +1,222 @@
+"""The engine's own promises: nothing but the rows decides the numbers, and little is compiled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+
+import spectra
+from extract import write_synthetic
+from spectra.artifacts import Sample, Step, open_artifact, write_artifact
+from spectra.backend import select_backend
+from spectra.backend.device import DeviceBackend
+from spectra.engine import plan, stream
+from spectra.engine.statistics import program
+from spectra.grouping import Group
+from spectra.outputs import FILES
+from spectra.pipeline import prepare
+
+CONFIG = spectra.RunConfig(backend="cpu", counts=(8, 16, 48), repeats=2, num_bins=4)
+DIM = 24
+
+
+def make(path: Path, *, seed: int = 0, labels: str = "abc", traces: int = 12) -> Path:
+    """An artifact in which large and small atoms, and groups on both sides of d rows, occur."""
+    rng = np.random.default_rng(seed)
+    samples, offset = [], 0
+    for trace in range(traces):
+        steps, at = [], 3
+        for number in range(int(rng.integers(4, 9))):
+            length = int(rng.integers(0, 14))
+            segment = "thought" if number < 5 else "solution"
+            label = labels[int(rng.integers(len(labels)))]
+            steps.append(Step(at, at + length, offset + at, offset + at + length, segment, label))
+            at += length + int(rng.integers(0, 2))
+        samples.append(Sample(f"s{trace}", None, offset, at + 2, 3, tuple(steps)))
+        offset += at + 2
+    states = rng.standard_normal((offset, DIM)) * np.arange(1, DIM + 1) ** -0.5 + 1
+    layer = states.astype(ml_dtypes.bfloat16)
+    write_artifact(
+        path, model="m", layers={1: layer}, samples=samples, final_norm=False, shard_rows=100
+    )
+    return path
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """Every output but run.json, by relative name."""
+    return {
+        p.relative_to(out).as_posix(): p.read_bytes()
+        for p in sorted(out.rglob("*"))
+        if p.is_file() and p.name != "run.json"
+    }
+
+
+def result(tmp: Path, name: str, src: Path, config: spectra.RunConfig = CONFIG) -> dict[str, bytes]:
+    (run,) = spectra.run(src, tmp / name, config)
+    return files(run.out)
+
+
+def numbers(value: Any) -> list[float]:
+    """Every number of a document, in order; null as -1, which none of them is."""
+    if isinstance(value, dict):
+        return [x for v in value.values() for x in numbers(v)]
+    if isinstance(value, list):
+        return [x for v in value for x in numbers(v)]
+    if value is None:
+        return [-1.0]
+    return [value] if isinstance(value, int | float) else []
+
+
+def test_a_repeated_run_has_the_same_bytes(tmp_path: Path) -> None:
+    src = make(tmp_path / "m")
+    first = result(tmp_path, "a", src)
+    assert len(first) == 4 * 4 + 1
+    assert result(tmp_path, "b", src) == first
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_the_size_of_blocks_changes_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    src = make(tmp_path / "m")
+    first = result(tmp_path, "a", src)
+    monkeypatch.setattr(stream, "BLOCK_BYTES", rows * DIM * 2)
+    assert result(tmp_path, "b", src) == first
+
+
+def test_less_memory_means_more_sweeps_and_the_same_bytes(tmp_path: Path) -> None:
+    src = make(tmp_path / "m")
+    first = result(tmp_path, "a", src)
+    small = spectra.RunConfig(
+        backend="cpu", counts=CONFIG.counts, repeats=2, num_bins=4, max_memory=1
+    )
+    prepared = prepare(src, small)
+    assert len(prepared.plans[0].sweeps) == 3
+    assert prepared.plans[0].planned_bytes < prepare(src, CONFIG).plans[0].planned_bytes
+    assert result(tmp_path, "b", src, small) == first
+
+
+def test_every_row_is_read_once_and_prompts_are_not_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "BLOCK_BYTES", 10 * DIM * 2)
+    src = make(tmp_path / "m")
+    prepared = prepare(src, CONFIG)
+    layer_plan, artifact = prepared.plans[0], prepared.artifact
+    with artifact.open_rows(artifact.layer()) as reader:
+        states = reader.read(0, reader.num_rows).astype(np.float64)
+        source = stream.Stream(reader, layer_plan.pairs)
+        pools = [p.rows for p in layer_plan.pools]
+        seen: dict[int, list[int]] = {k: [] for k in range(len(pools))}
+        for number, rows, places in source.blocks(pools, [np.ones(len(p), bool) for p in pools]):
+            seen[number] += places.tolist()
+            for row, place in zip(rows.astype(np.float64), places, strict=True):
+                step = int(pools[number].step[place])
+                begin, stop = pools[number].steps.start[step], pools[number].steps.stop[step]
+                expected = {
+                    "all": states[pools[number].token[place]],
+                    "first": states[begin],
+                    "last": states[stop - 1],
+                    "mean": states[begin:stop].mean(axis=0),
+                }[pools[number].pool]
+                np.testing.assert_allclose(row, expected, rtol=1e-14)
+    assert [sorted(seen[k]) for k in seen] == [list(range(len(p))) for p in pools]
+    assert source.bytes_read <= states.size * 2
+
+
+def test_relabelling_one_category_leaves_the_others_samples_alone(tmp_path: Path) -> None:
+    one, two = make(tmp_path / "1/m", labels="abc"), make(tmp_path / "2/m", labels="abd")
+    a = json.loads(result(tmp_path, "a", one)["pool_all/token_count_sweep.json"])
+    b = json.loads(result(tmp_path, "b", two)["pool_all/token_count_sweep.json"])
+    assert a["curves"]["c"] != b["curves"]["d"]
+    assert a["curves"]["a"] == b["curves"]["a"]
+
+
+def test_more_counts_leave_the_smaller_ones_alone(tmp_path: Path) -> None:
+    src = make(tmp_path / "m")
+    a = json.loads(result(tmp_path, "a", src)["pool_all/token_count_sweep.json"])
+    more = spectra.RunConfig(backend="cpu", counts=(8, 12, 16, 48, 64), repeats=2, num_bins=4)
+    b = json.loads(result(tmp_path, "b", src, more)["pool_all/token_count_sweep.json"])
+    for name, curve in a["curves"].items():
+        kept = [point for point in b["curves"][name] if point["count"] in CONFIG.counts]
+        for x, y in zip(curve, kept, strict=True):
+            assert numbers(x["mean"]) == pytest.approx(numbers(y["mean"]), rel=1e-12)
+
+
+def test_the_device_backend_gives_the_hosts_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    src = make(tmp_path / "m")
+    first = result(tmp_path, "a", src)
+    made = DeviceBackend(jax.devices("cpu")[0], batch=3)
+    monkeypatch.setattr("spectra.pipeline.select_backend", lambda name: made)
+    second = result(tmp_path, "b", src)
+    assert first.keys() == second.keys()
+    for name in first:
+        if name.endswith(FILES):
+            a, b = json.loads(first[name]), json.loads(second[name])
+            # Spreads and disagreements of zero are rounding: they have no digits to compare.
+            assert numbers(a) == pytest.approx(numbers(b), rel=1e-9, abs=1e-9)
+
+
+def test_a_run_compiles_a_handful_of_programs(tmp_path: Path) -> None:
+    compiled: list[str] = []
+
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    src = write_synthetic(tmp_path / "m")
+    jax.clear_caches()
+    program.cache_clear()
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    config = spectra.RunConfig(backend="cpu", layers="all")
+    spectra.run(src, tmp_path / "a", config)
+    # One program for the records, one a route definition (centred, uncentred), whatever the number
+    # of layers, pools, groups and subsamples.
+    assert 1 <= len(compiled) <= 3
+    compiled.clear()
+    spectra.run(src, tmp_path / "b", config)
+    assert not compiled
+
+
+def test_counts_and_small_groups_have_the_method_that_suits_them(tmp_path: Path) -> None:
+    (run,) = spectra.run(make(tmp_path / "m"), tmp_path / "a", CONFIG)
+    methods = {record.method for record in run.records[1, "all"].values()}
+    assert methods >= {"rows", "moments"}
+    whole = run.records[1, "all"][Group("global")]
+    artifact = open_artifact(tmp_path / "m")
+    steps = [step for sample in artifact.index.samples for step in sample.steps]
+    assert whole.num_tokens == sum(step.token_end - step.token_start for step in steps)
+    assert whole.num_steps == sum(step.token_end > step.token_start for step in steps)
+    assert whole.num_traces == 12
+
+
+def test_memory_is_planned_by_the_smaller_of_rows_and_moments() -> None:
+    # d = 4096, 8 categories x 3 segments x 10 bins: the published dataset's shape, never allocated.
+    from spectra.grouping import Atoms
+    from spectra.pooling import PooledRows
+
+    rng = np.random.default_rng(0)
+    atoms = Atoms(tuple("abcdefgh"), 10)
+    grid = rng.integers(0, 2, 400_000) * 10 + rng.integers(0, 10, 400_000)
+    atom = (rng.integers(0, 8, 400_000) * 30 + grid).astype(np.int32)
+    zeros = np.zeros(400_000, np.int64)
+    steps: Any = None
+    rows = PooledRows("first", zeros, zeros, atom, atoms, steps)
+    made = plan.PoolPlan.of(rows, 4096, 2, (64,), 1, 0)
+    assert not made.large.any()
+    whole = plan.planned_bytes([made], plan.sweeps([made], 1 << 60))
+    assert 400_000 * 4096 * 2 <= whole <= 400_000 * 4096 * 2 + 50 * 8 * 4096**2
+    least = plan.planned_bytes([made], plan.sweeps([made], 0))
+    assert least < whole / 1.3
+
+
+def test_select_backend_is_what_auto_means(tmp_path: Path) -> None:
+    assert select_backend("auto").name == jax.default_backend()

@@ -1,0 +1,186 @@
+"""The host linear algebra against NumPy: reductions, values-only solves, products, QR."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spectra.backend.host import HostBackend, reduced_rows
+from spectra.linalg import (
+    Spectra,
+    Tridiagonal,
+    add_gram,
+    reduce_along,
+    reduce_in_place,
+    solve,
+    spectra_of_blocks,
+)
+from spectra.linalg.gram import PANEL
+from spectra.linalg.resolution import EPS, ROUNDING
+from spectra.linalg.rowspace import triangular_factor
+from spectra.linalg.tridiagonal import definite_eigenvalues, eigenvalues
+
+F64 = NDArray[np.float64]
+RANKS = (11, 100)
+
+
+def symmetric(size: int, seed: int = 0) -> F64:
+    x = np.random.default_rng(seed).standard_normal((2 * size, size))
+    return np.asfortranarray(x.T @ x)
+
+
+def dense(t: Tridiagonal) -> F64:
+    return np.diag(t.diag) + np.diag(t.off, 1) + np.diag(t.off, -1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 33, 65])
+def test_reduction_keeps_the_spectrum_and_the_first_vector(size: int) -> None:
+    matrix = symmetric(size)
+    t = reduce_in_place(matrix.copy(order="F"))
+    expected = np.linalg.eigvalsh(matrix)
+    np.testing.assert_allclose(np.linalg.eigvalsh(dense(t)), expected, rtol=1e-12)
+    if size > 1:
+        trailing = Tridiagonal(t.diag[1:], t.off[1:])
+        inner = np.linalg.eigvalsh(matrix[1:, 1:])
+        np.testing.assert_allclose(np.linalg.eigvalsh(dense(trailing)), inner, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 40])
+@pytest.mark.parametrize("kind", ["random", "first axis", "zero"])
+def test_reduction_along_a_direction_serves_rank_one_updates(size: int, kind: str) -> None:
+    matrix = symmetric(size)
+    u = np.zeros(size)
+    if kind == "random":
+        u = np.random.default_rng(1).standard_normal(size)
+    elif kind == "first axis":
+        u[0] = -2.0
+    t = reduce_along(matrix.copy(order="F"), u.copy())
+    updated = dense(t)
+    updated[0, 0] += u @ u
+    expected = np.linalg.eigvalsh(matrix + np.outer(u, u))
+    np.testing.assert_allclose(np.linalg.eigvalsh(updated), expected, rtol=1e-12)
+
+
+def test_both_solvers_agree_and_definite_values_are_relatively_accurate() -> None:
+    # T = L L' with L bidiagonal and graded.
+    size = 30
+    diag, below = 10.0 ** -np.arange(size), 0.3 * 10.0 ** -np.arange(1, size)
+    lower = np.diag(diag) + np.diag(below, -1)
+    t = Tridiagonal(np.diag(lower @ lower.T).copy(), np.diag(lower @ lower.T, 1).copy())
+    definite = definite_eigenvalues(t)
+    assert definite is not None
+    # det T = prod l: sums of logarithms see every value, however small, with equal weight.
+    assert np.log(definite).sum() == pytest.approx(2 * np.log(diag).sum(), rel=1e-13)
+    plain = eigenvalues(t)
+    assert np.abs(plain - definite).max() <= 4 * EPS * definite[0]
+    assert (np.diff(definite) <= 0).all()
+
+
+def test_indefinite_has_no_definite_values_and_nan_is_not_hidden() -> None:
+    assert definite_eigenvalues(Tridiagonal(np.array([1.0, -1.0]), np.array([0.0]))) is None
+    assert definite_eigenvalues(Tridiagonal(np.array([1.0, np.nan]), np.array([0.0]))) is None
+    assert len(eigenvalues(Tridiagonal(np.empty(0), np.empty(0)))) == 0
+
+
+@pytest.mark.parametrize("dim", [1, 5, PANEL - 1, PANEL, PANEL + 1, 2 * PANEL + 7])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_panels_add_up_to_the_product(dim: int, rows: int) -> None:
+    rng = np.random.default_rng(dim)
+    y, before = rng.standard_normal((rows, dim)), rng.standard_normal((dim, dim))
+    gram = before.copy(order="F")
+    with ThreadPoolExecutor(3) as threads:
+        add_gram(gram, y, threads)
+    lower = np.tril_indices(dim)
+    np.testing.assert_allclose(gram[lower], (before + y.T @ y)[lower], rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("blocks", [[30], [7, 0, 23], [1] * 30, [100, 3]])
+def test_folding_blocks_keeps_the_gram_matrix(blocks: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.standard_normal((rows, 6)) for rows in blocks]
+    factor = triangular_factor(parts, 6)
+    x = np.concatenate(parts)
+    np.testing.assert_allclose(factor.T @ factor, x.T @ x, rtol=1e-12, atol=1e-12)
+
+
+def known_rows(rows: int, dim: int, condition: float, mean: float) -> F64:
+    """Rows whose centred singular values fall geometrically from 1 to 1/condition."""
+    rng = np.random.default_rng([rows, dim])
+    rank = min(rows - 1, dim)
+    left = rng.standard_normal((rows, rank))
+    left = np.linalg.qr(left - left.mean(axis=0))[0]
+    right = np.linalg.qr(rng.standard_normal((dim, rank)))[0]
+    sigma = condition ** -np.linspace(0, 1, rank)
+    return np.asarray((left * sigma) @ right.T + mean * rng.standard_normal(dim))
+
+
+def solved_rows(x: F64) -> Spectra:
+    rows, dim = x.shape
+    if rows <= dim:
+        return solve(reduced_rows(x), rows, dim, "rows", RANKS)
+    backend, shift = HostBackend(1), x.mean(axis=0)
+    sums = backend.accumulate(backend.zeros(dim), x, shift)
+    return solve(backend.reduce_moments([sums], shift)[0], rows, dim, "moments", RANKS)
+
+
+def entropies(squares: F64) -> F64:
+    """Of p ~ l and p ~ s."""
+    weights = np.stack([squares, np.sqrt(squares)])
+    p = weights / weights.sum(axis=1, keepdims=True)
+    return np.asarray(-(p * np.log(np.where(p > 0, p, 1))).sum(axis=1))
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e2, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("shape", [(60, 60), (61, 60), (66, 60), (240, 60), (3000, 60), (40, 90)])
+@pytest.mark.parametrize("mean", [0.0, 3.0])
+def test_the_engine_knows_when_a_gram_matrix_is_good_enough(
+    shape: tuple[int, int], condition: float, mean: float
+) -> None:
+    x = known_rows(*shape, condition, mean)
+    sigma = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)[: min(shape[0] - 1, shape[1])]
+    solved = solved_rows(x)
+    if condition >= 1e8:
+        assert not solved.resolved
+    if mean and condition <= 1e4:
+        assert solved.resolved
+    if solved.resolved:
+        moved = np.abs(entropies(solved.centered) - entropies(sigma**2)).max()
+        assert moved <= max(solved.error, 1e-13)
+    small = sigma**2 < 1e-2 * sigma[0] ** 2
+    error = np.abs(solved.covariance - sigma**2)[small]
+    assert (error <= (4 if mean else 1) * ROUNDING * EPS * sigma[0] ** 2).all()
+
+
+def test_a_tail_below_the_grams_resolution_is_taken_from_the_rows() -> None:
+    x = known_rows(300, 40, 1e9, 0.0)
+    truth = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
+    solved = spectra_of_blocks(lambda: [x[:100], x[100:101], x[101:]], 40)
+    assert solved.method == "svd"
+    np.testing.assert_allclose(np.sqrt(solved.centered), truth, rtol=1e-6)
+    raw = np.linalg.svd(x, compute_uv=False)
+    np.testing.assert_allclose(np.sqrt(solved.uncentered), raw, rtol=1e-6)
+
+
+def test_a_large_mean_costs_the_small_values_nothing() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((400, 50))
+    x[:, :3] += 3000.0
+    truth = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
+    raw = np.linalg.svd(x, compute_uv=False)
+    backend, shift = HostBackend(1), x[0].copy()
+    sums = backend.accumulate(backend.zeros(50), x, shift)
+    solved = solve(backend.reduce_moments([sums], shift)[0], 400, 50, "moments", (1, 2))
+    np.testing.assert_allclose(np.sqrt(solved.centered), truth, rtol=1e-12)
+    np.testing.assert_allclose(np.sqrt(solved.uncentered), raw, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_very_few_rows(rows: int) -> None:
+    x = np.random.default_rng(rows).standard_normal((rows, 7))
+    solved = solve(reduced_rows(x), rows, 7, "rows", RANKS)
+    assert len(solved.centered) == rows - 1
+    raw = np.linalg.svd(x, compute_uv=False)
+    np.testing.assert_allclose(np.sqrt(solved.uncentered), raw, rtol=1e-12)
