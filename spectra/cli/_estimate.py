@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from spectra.backend import Backend
+from spectra.backend import Backend, one_thread_blas
 from spectra.engine import LayerPlan
 from spectra.engine.plan import PoolPlan
 from spectra.engine.solve import Solver
@@ -57,6 +57,11 @@ class Rates:
 
 def measure(backend: Backend, dim: int) -> Rates:
     """Time a product and two sizes of reduction, no wider than dim; some tenths of a second."""
+    with one_thread_blas():
+        return _measure(backend, dim)
+
+
+def _measure(backend: Backend, dim: int) -> Rates:
     width = min(dim, _PRODUCT_SIZE)
     rows = np.random.default_rng(0).standard_normal((_PRODUCT_ROWS, width))
 
