@@ -6,7 +6,7 @@ from spectra.engine.config import RunConfig as RunConfig
 from spectra.engine.counts import Counts as Counts
 from spectra.engine.counts import CountTable as CountTable
 from spectra.engine.evaluate import LayerPlan as LayerPlan
-from spectra.engine.evaluate import PoolResult as PoolResult
 from spectra.engine.evaluate import evaluate_layer as evaluate_layer
 from spectra.engine.evaluate import plan_layer as plan_layer
+from spectra.engine.pool import PoolResult as PoolResult
 from spectra.engine.statistics import statistics as statistics

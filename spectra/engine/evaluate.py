@@ -1,50 +1,24 @@
-"""One layer: one pass over the shards, group solves, a second look at what is not resolved."""
+"""One layer: one pass over the shards for all pools, then their group solves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from spectra.artifacts import RowReader
-from spectra.backend import Backend, Sums, one_thread_blas
-from spectra.engine.collect import Collector, RowStore
-from spectra.engine.combine import Part, Tree
+from spectra.backend import Backend, one_thread_blas
 from spectra.engine.config import RunConfig
-from spectra.engine.plan import PoolPlan, Sample, planned_bytes, sweeps
-from spectra.engine.solve import Solver, normalised_eigenvalues, repaired
+from spectra.engine.plan import PoolPlan, planned_bytes, sweeps
+from spectra.engine.pool import PoolJob, PoolResult, Progress
 from spectra.engine.stream import Stream
 from spectra.errors import NonFiniteRowsError
-from spectra.grouping import Group, Ints, Steps
-from spectra.linalg import F64, Spectra
-from spectra.pooling import PooledRows, StepTokens, pooled_rows
-from spectra.route import DEFAULT_ALPHA_RANKS
+from spectra.grouping import Ints, Steps
+from spectra.linalg import F64
+from spectra.pooling import StepTokens, pooled_rows
 
 PILOT_ROWS = 1024
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(slots=True)
-class PoolResult:
-    """Spectra of one pool.
-
-    Attributes:
-        plan: the pool's plan, with the rows' labels.
-        spectra: of every group that has rows.
-        eigenvalues: what the convention's statistics are computed from, a group that has rows.
-        sampled: the same for each subsample and count of the sweep.
-        bad: sorted numbers of the pool's rows that are not finite (kept, as zeros).
-        bad_tokens: the global token row of the first bad value behind each of `bad`.
-    """
-
-    plan: PoolPlan
-    spectra: dict[Group, Spectra] = field(default_factory=dict)
-    eigenvalues: dict[Group, F64] = field(default_factory=dict)
-    sampled: dict[tuple[Group, int, int], F64] = field(default_factory=dict)
-    bad: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    bad_tokens: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,39 +62,27 @@ def evaluate_layer(
 ) -> list[PoolResult]:
     """The spectra of all groups and subsamples of one layer, a result a pool.
 
-    `progress` is told the stage, how much of it is done, and its whole; `locate` names a token row.
+    `locate` names a token row for people.
     """
-    with one_thread_blas():
-        jobs = _evaluate(plan, reader, config, backend, progress, locate)
-    return [job.result for job in jobs]
-
-
-def _evaluate(
-    plan: LayerPlan,
-    reader: RowReader,
-    config: RunConfig,
-    backend: Backend,
-    progress: Progress,
-    locate: Callable[[int], str],
-) -> list[_PoolJob]:
     stream = Stream(reader, plan.pairs)
     shift = pilot(reader)
-    jobs = [_PoolJob(pool, shift, reader, backend, config) for pool in plan.pools]
-    for categories in plan.sweeps:
-        collectors = [job.open(categories) for job in jobs]
-        wanted = [pool.among(categories) for pool in plan.pools]
-        pools = [pool.rows for pool in plan.pools]
-        advance = _reading(progress, reader)
-        for number, rows, numbers in stream.blocks(pools, wanted, advance):
-            if config.nonfinite == "error" and len(stream.bad):
-                raise NonFiniteRowsError(_first_bad(locate(int(stream.bad[0]))))
-            collectors[number].add(rows, numbers)
-        for job, collector in zip(jobs, collectors, strict=True):
-            collector.finish()
-            job.close(categories, collector, progress)
-    for job in jobs:
-        job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
-    return jobs
+    jobs = [PoolJob(pool, shift, reader, backend, config) for pool in plan.pools]
+    with one_thread_blas():
+        for categories in plan.sweeps:
+            collectors = [job.open(categories) for job in jobs]
+            wanted = [pool.among(categories) for pool in plan.pools]
+            pools = [pool.rows for pool in plan.pools]
+            advance = _reading(progress, reader)
+            for number, rows, numbers in stream.blocks(pools, wanted, advance):
+                if config.nonfinite == "error" and len(stream.bad):
+                    raise NonFiniteRowsError(_first_bad(locate(int(stream.bad[0]))))
+                collectors[number].add(rows, numbers)
+            for job, collector in zip(jobs, collectors, strict=True):
+                collector.finish()
+                job.close(categories, collector, progress)
+        for job in jobs:
+            job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
+    return [job.result for job in jobs]
 
 
 def pilot(reader: RowReader) -> F64:
@@ -130,6 +92,8 @@ def pilot(reader: RowReader) -> F64:
     costing digits. It depends on the states alone, so labels and options do not move results by
     rounding.
     """
+    if reader.num_rows == 0:
+        return np.zeros(reader.dim)
     places = np.unique(
         np.linspace(0, reader.num_rows - 1, min(PILOT_ROWS, reader.num_rows)).astype(int)
     )
@@ -138,112 +102,6 @@ def pilot(reader: RowReader) -> F64:
     if len(finite) == 0:
         return np.zeros(reader.dim)
     return np.median(finite, axis=0).astype(np.float32).astype(np.float64)
-
-
-class _PoolJob:
-    """One pool's way through the sweeps."""
-
-    def __init__(
-        self, plan: PoolPlan, shift: F64, reader: RowReader, backend: Backend, config: RunConfig
-    ) -> None:
-        self.result = PoolResult(plan)
-        self._plan, self._shift, self._backend = plan, shift, backend
-        self._convention = config.chosen
-        self._alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
-        self._dtype = np.dtype(np.float64) if plan.rows.pool == "mean" else reader.dtype
-        self._lasting = RowStore(plan.lasting, plan.dim, self._dtype)
-        self._solver: Solver[Group] = Solver(plan.dim, shift, backend, self._alpha)
-        self._tree = Tree(plan, shift, backend, self._emit)
-        order = np.argsort(plan.rows.atom, kind="stable")
-        self._by_atom = np.split(order, np.cumsum(plan.atom_rows)[:-1])
-
-    def open(self, categories: range) -> Collector:
-        return Collector(
-            self._plan, categories, self._lasting, self._dtype, self._shift, self._backend
-        )
-
-    def close(self, categories: range, collector: Collector, progress: Progress) -> None:
-        """Solve what is complete after these categories."""
-        numbers = dict(enumerate(self._by_atom))
-        total = len(self._plan.rows.atoms.categories)
-        for c in categories:
-            self._tree.category(c, collector, numbers)
-            progress(f"solving {self._plan.rows.pool}", c + 1, total)
-        if categories.stop == total:
-            self._tree.finish(collector)
-            self._solver.finish()
-            self._solve_samples(collector, progress)
-
-    def finish(self, stream: Stream, bad: Ints) -> None:
-        """Repair unresolved groups, apply row normalisation, note non-finite rows."""
-        rows, result = self._plan.rows, self.result
-        result.bad, result.bad_tokens = _bad_rows(rows, stream.pairs, bad)
-        for group, solved in self._solver.results.items():
-            blocks = partial(_group_blocks, rows, group, stream)
-            spectra = repaired(solved, blocks)
-            result.spectra[group] = spectra
-            if self._convention.row_norm:
-                values = normalised_eigenvalues(
-                    blocks, spectra.rows, spectra.dim, self._backend, self._alpha
-                )
-            else:
-                values = self._chosen(spectra)
-            result.eigenvalues[group] = values
-
-    def _emit(self, group: Group, part: Part, collector: Collector) -> None:
-        if isinstance(part, Sums):
-            self._solver.submit(group, part)
-        elif len(part):
-            self._solver.submit(group, collector.rows(part))
-
-    def _chosen(self, spectra: Spectra) -> F64:
-        return spectra.centered if self._convention.centered else spectra.uncentered
-
-    def _solve_samples(self, collector: Collector, progress: Progress) -> None:
-        samples = self._plan.samples
-        solver: Solver[tuple[int, int]] = Solver(
-            self._plan.dim, self._shift, self._backend, self._alpha
-        )
-        for number, sample in enumerate(samples):
-            self._submit_sample(solver, number, sample, collector)
-            progress(f"matched counts {self._plan.rows.pool}", number + 1, len(samples))
-        solver.finish()
-        for (number, count), spectra in sorted(solver.results.items()):
-            sample = samples[number]
-
-            def blocks(numbers: Ints = sample.rows[:count]) -> Iterator[F64]:
-                yield collector.rows(numbers).astype(np.float64)
-
-            key = (sample.group, sample.repeat, count)
-            if self._convention.row_norm:
-                self.result.sampled[key] = normalised_eigenvalues(
-                    blocks, count, self._plan.dim, self._backend, self._alpha
-                )
-            else:
-                self.result.sampled[key] = self._chosen(repaired(spectra, blocks))
-
-    def _submit_sample(
-        self, solver: Solver[tuple[int, int]], number: int, sample: Sample, collector: Collector
-    ) -> None:
-        rows = collector.rows(sample.rows)
-        sums, done = self._backend.zeros(self._plan.dim), 0
-        for count in sample.counts:
-            if count <= self._plan.dim:
-                solver.submit((number, count), rows[:count])
-                continue
-            sums = self._backend.accumulate(sums, rows[done:count], self._shift)
-            done = count
-            solver.submit((number, count), sums)
-            if self._backend.batch > 1 and count != sample.counts[-1]:
-                # A queued batch still holds the arrays that the next update would take over.
-                sums = self._backend.merge(self._backend.zeros(self._plan.dim), sums)
-
-
-def _group_blocks(rows: PooledRows, group: Group, stream: Stream) -> Iterator[F64]:
-    """A group's rows in float64, read again from the shards."""
-    wanted = rows.atoms.mask(group)[rows.atom]
-    for _, block, _ in stream.blocks([rows], [wanted]):
-        yield block.astype(np.float64)
 
 
 def _reading(progress: Progress, reader: RowReader) -> Callable[[int], None]:
@@ -256,15 +114,3 @@ def _first_bad(where: str) -> str:
         "Expected finite values; use --nonfinite null to leave the groups undefined, or "
         "--nonfinite drop to leave such tokens out."
     )
-
-
-def _bad_rows(rows: PooledRows, pairs: StepTokens, bad: Ints) -> tuple[Ints, Ints]:
-    """Numbers of a pool's rows that rest on a bad token, and that token."""
-    if rows.pool == "mean":
-        low = pairs.token[pairs.first[rows.step]]
-        high = pairs.token[pairs.first[rows.step + 1] - 1] + 1
-    else:
-        low, high = rows.token, rows.token + 1
-    before = np.searchsorted(bad, low)
-    numbers = np.flatnonzero(np.searchsorted(bad, high) > before)
-    return numbers, bad[before[numbers]]

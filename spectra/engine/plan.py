@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spectra.backend import usable_cores
 from spectra.grouping import Group, Ints
 from spectra.pooling import PooledRows
 from spectra.sampling import default_counts, nested_sample
@@ -97,7 +98,8 @@ class PoolPlan:
     def fixed_bytes(self) -> int:
         """Memory that stays for the whole pool: lasting rows and moments across categories."""
         segments_and_bins = (self.rows.atoms.shape[1] + 1) * (self.rows.atoms.num_bins + 1)
-        across = segments_and_bins if len(self.rows) > self.dim else 0
+        # Those across categories, and those that are queued for reduction or being reduced.
+        across = segments_and_bins + 2 * usable_cores() if len(self.rows) > self.dim else 0
         return int(self.lasting.sum()) * self.row_bytes + across * MOMENT_BYTES * self.dim**2
 
     def category_bytes(self) -> Ints:

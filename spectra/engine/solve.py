@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from spectra.backend import Backend, Sums, usable_cores
 from spectra.linalg import F64, Reduced, Spectra, normalised_rows, solve, spectra_of_blocks
 from spectra.linalg.rowspace import Blocks
-from spectra.linalg.spectrum import Method
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -36,7 +35,8 @@ class Solver(Generic[Key]):
             self._moments.append((key, part))
         else:
             self._rows.append((key, part))
-        if max(len(self._moments), len(self._rows)) >= self._backend.batch:
+        # Moments are large: a queue of them that is half as long keeps the cores busy, too.
+        if max(2 * len(self._moments), len(self._rows)) >= self._backend.batch:
             self.finish()
 
     def finish(self) -> None:
@@ -44,20 +44,22 @@ class Solver(Generic[Key]):
         if self._moments:
             keys, sums = zip(*self._moments, strict=True)
             reduced = self._backend.reduce_moments(sums, self._shift)
-            self._store(keys, reduced, [s.rows for s in sums], "moments")
+            solved = self._threads.map(self._solve_moments, reduced, sums)
+            self.results.update(zip(keys, solved, strict=True))
             self._moments.clear()
         if self._rows:
             keys, rows = zip(*self._rows, strict=True)
-            self._store(keys, self._backend.reduce_rows(rows), [len(r) for r in rows], "rows")
+            solved = self._threads.map(self._solve_rows, self._backend.reduce_rows(rows), rows)
+            self.results.update(zip(keys, solved, strict=True))
             self._rows.clear()
 
-    def _store(
-        self, keys: tuple[Key, ...], reduced: list[Reduced], rows: list[int], method: Method
-    ) -> None:
-        solved = self._threads.map(
-            lambda one, n: solve(one, n, self._dim, method, self._alpha), reduced, rows
-        )
-        self.results.update(zip(keys, solved, strict=True))
+    def _solve_moments(self, reduced: Reduced, sums: Sums) -> Spectra:
+        return solve(reduced, sums.rows, self._dim, "moments", self._alpha)
+
+    def _solve_rows(self, reduced: Reduced, rows: NDArray[Any]) -> Spectra:
+        """With the rows at hand, a spectrum that is not resolved is repaired at once."""
+        spectra = solve(reduced, len(rows), self._dim, "rows", self._alpha)
+        return repaired(spectra, lambda: [rows.astype(np.float64)])
 
 
 def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
