@@ -5,20 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spectra import strict_json
-from spectra.artifacts import Artifact, Layer, Sample, find_artifacts, open_artifact
+from spectra.artifacts import Layer, Sample, find_artifacts
 from spectra.backend import Backend, select_backend
-from spectra.categories import CategoryMap, load_map
-from spectra.engine import LayerPlan, PoolResult, RunConfig, evaluate_layer, plan_layer
-from spectra.engine.stream import scan_bad_rows
+from spectra.engine import LayerPlan, PoolResult, Progress, RunConfig, evaluate_layer
 from spectra.errors import InputError
-from spectra.grouping import Group, Ints, Steps
+from spectra.grouping import Group
 from spectra.outputs import (
     TABLE_FILE,
     Head,
@@ -30,13 +28,9 @@ from spectra.outputs import (
     pool_rows,
     table,
 )
-from spectra.provenance import Stages, available_memory, input_identity, versions
+from spectra.preparation import Prepared, prepare
+from spectra.provenance import Stages, input_identity, versions
 from spectra.record import Record
-
-OTHER = "(other)"
-MEMORY_SHARE = 0.6
-Progress = Callable[[str, int, int], None]
-"""Told the stage, how much of it is done, and its whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +52,6 @@ class ModelRun:
     warnings: tuple[str, ...]
     undefined: int
     overlapping_steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An opened artifact with the plan of each layer."""
-
-    artifact: Artifact
-    layers: tuple[Layer, ...]
-    names: CategoryMap
-    plans: tuple[LayerPlan, ...]
-    warnings: tuple[str, ...]
 
 
 def run(
@@ -104,58 +87,18 @@ def run(
     )
 
 
-def prepare(path: Path, config: RunConfig, progress: Progress = lambda *_: None) -> Prepared:
-    """Open and plan one model directory; reads no states unless non-finite tokens are dropped."""
-    artifact = open_artifact(path)
-    samples = artifact.index.samples
-    names, warnings = category_names(config, samples)
-    steps = Steps.of(samples, names)
-    layers = _layers(artifact, config)
-    limit = config.max_memory or int(MEMORY_SHARE * available_memory())
-    plans = []
-    for layer in layers:
-        dropped = _dropped(artifact, layer, config, progress)
-        with artifact.open_rows(layer) as reader:
-            dim, itemsize = reader.dim, reader.dtype.itemsize
-        plans.append(plan_layer(steps, dim, itemsize, config, limit, dropped))
-    return Prepared(artifact, layers, names, tuple(plans), (*artifact.warnings, *warnings))
+@dataclass(slots=True)
+class _Gathered:
+    """What the layers of one model give, until it is written."""
 
+    warnings: list[str]
+    files: dict[str, bytes] = field(default_factory=dict)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
 
-def category_names(
-    config: RunConfig, samples: Sequence[Sample]
-) -> tuple[CategoryMap, tuple[str, ...]]:
-    """The label map, with the smallest categories merged beyond the cap, and its warnings."""
-    names = load_map(config.categories)
-    label_tokens: Counter[str | None] = Counter()
-    for sample in samples:
-        for step in sample.steps:
-            label_tokens[step.category] += step.token_end - step.token_start
-    tokens: Counter[str] = Counter()
-    for label, count in label_tokens.items():
-        tokens[names.macro(label)] += count
-    warnings = []
-    unmapped = names.unmapped(label_tokens)
-    if unmapped:
-        shown = ", ".join(repr(label) for label in unmapped[:10])
-        more = f" and {len(unmapped) - 10} more" if len(unmapped) > 10 else ""
-        warnings.append(
-            f"{len(unmapped)} labels are not in the category map {names.name!r} and keep their own "
-            f"name: {shown}{more}."
-        )
-    if len(tokens) > config.max_categories:
-        ranked = sorted(tokens, key=lambda macro: (-tokens[macro], macro))
-        kept = set(ranked[: config.max_categories - 1])
-        merged = {
-            label: OTHER
-            for label in label_tokens
-            if label is not None and names.macro(label) not in kept
-        }
-        names = replace(names, labels={**names.labels, **merged})
-        warnings.append(
-            f"{len(tokens)} categories are more than --max-categories {config.max_categories}: the "
-            f"{len(tokens) - len(kept)} with the fewest tokens are reported together as {OTHER!r}."
-        )
-    return names, tuple(warnings)
+    def every_record(self) -> list[Record]:
+        """The records of all layers, pools and groups."""
+        return [record for records in self.records.values() for record in records.values()]
 
 
 def _run_model(
@@ -169,29 +112,53 @@ def _run_model(
     stages = Stages()
     with stages("plan"):
         prepared = prepare(path, config, progress)
-    model = prepared.artifact.config.model
-    locate = locator(prepared.artifact.index.samples)
-    files: dict[str, bytes] = {}
-    rows: list[tuple[Any, ...]] = []
-    records: dict[tuple[int, str], dict[Group, Record]] = {}
-    warnings = list(prepared.warnings)
-    methods: Counter[str] = Counter()
+    artifact = prepared.artifact
+    locate = locator(artifact.index.samples)
+    gathered = _Gathered(list(prepared.warnings))
     for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
-        with prepared.artifact.open_rows(layer) as reader, stages("read, multiply, solve"):
+        with artifact.open_rows(layer) as reader, stages("read, multiply, solve"):
             results = evaluate_layer(plan, reader, config, backend, progress, locate)
-        for result in results:
-            with stages("statistics"):
+        with stages("statistics"):
+            for result in results:
                 made = pool_records(result, plan.pairs, config.chosen, backend.name, locate)
-            pool = result.plan.rows.pool
-            records[layer.index, pool] = made.records
-            methods.update(str(record.method) for record in made.records.values())
-            rows += pool_rows(model, layer.index, pool, result.plan.rows.atoms, made)
-            files |= _pool_files(prepared, layer, result, made, config)
-        warnings += _nonfinite_warnings(layer, plan, results, locate)
-    files[TABLE_FILE] = table(iter(rows))
-    run_record = {
-        "format_version": 1,
-        **origin,
+                _add_pool(gathered, prepared, layer, result, made, config)
+        gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
+    gathered.files[TABLE_FILE] = table(iter(gathered.rows))
+    provenance = _provenance(prepared, gathered, config, backend, stages)
+    commit(out, gathered.files, {"format_version": 1, **origin, **provenance})
+    undefined = sum(
+        record.num_rows > 0 and record.status not in ("ok", "short_spectrum")
+        for record in gathered.every_record()
+    )
+    return ModelRun(
+        artifact.config.model,
+        out,
+        gathered.records,
+        tuple(gathered.warnings),
+        undefined,
+        artifact.index.overlapping_steps,
+    )
+
+
+def _add_pool(
+    gathered: _Gathered,
+    prepared: Prepared,
+    layer: Layer,
+    result: PoolResult,
+    made: PoolRecords,
+    config: RunConfig,
+) -> None:
+    pool, model = result.plan.rows.pool, prepared.artifact.config.model
+    gathered.records[layer.index, pool] = made.records
+    gathered.rows += pool_rows(model, layer.index, pool, result.plan.rows.atoms, made)
+    gathered.files |= _pool_files(prepared, layer, result, made, config)
+
+
+def _provenance(
+    prepared: Prepared, gathered: _Gathered, config: RunConfig, backend: Backend, stages: Stages
+) -> dict[str, Any]:
+    methods = Counter(str(record.method) for record in gathered.every_record())
+    return {
         "versions": versions(),
         "backend": _device(backend),
         "precision": "exact: float64 products, reductions and solves",
@@ -200,19 +167,11 @@ def _run_model(
         "input": input_identity(prepared.artifact),
         "layers": [layer.index for layer in prepared.layers],
         "methods": dict(sorted(methods.items())),
-        "planned_bytes": max((plan.planned_bytes for plan in prepared.plans), default=0),
-        "sweeps": max((len(plan.sweeps) for plan in prepared.plans), default=1),
-        "warnings": warnings,
+        "planned_bytes": max(plan.planned_bytes for plan in prepared.plans),
+        "sweeps": max(len(plan.sweeps) for plan in prepared.plans),
+        "warnings": gathered.warnings,
         "stages": stages.asdict(),
     }
-    commit(out, files, run_record)
-    overlapping = prepared.artifact.index.overlapping_steps
-    undefined = sum(
-        record.num_rows > 0 and record.status not in ("ok", "short_spectrum")
-        for group_records in records.values()
-        for record in group_records.values()
-    )
-    return ModelRun(model, out, records, tuple(warnings), undefined, overlapping)
 
 
 def _pool_files(
@@ -257,21 +216,6 @@ def locator(samples: Sequence[Sample]) -> Callable[[int], str]:
         return f"sample {sample.sample_id!r}, token {row - sample.global_offset} (row {row})"
 
     return locate
-
-
-def _layers(artifact: Artifact, config: RunConfig) -> tuple[Layer, ...]:
-    if config.layers == "all":
-        return artifact.config.layers
-    if not config.layers:
-        return (artifact.layer(),)
-    return tuple(artifact.layer(index) for index in config.layers)
-
-
-def _dropped(artifact: Artifact, layer: Layer, config: RunConfig, progress: Progress) -> Ints:
-    if config.nonfinite != "drop":
-        return np.empty(0, np.int64)
-    with artifact.open_rows(layer) as reader:
-        return scan_bad_rows(reader, lambda rows: progress("checking", rows, reader.num_rows))
 
 
 def _nonfinite_warnings(

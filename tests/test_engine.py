@@ -20,7 +20,7 @@ from spectra.engine import plan, stream
 from spectra.engine.statistics import program
 from spectra.grouping import Group
 from spectra.outputs import FILES
-from spectra.pipeline import prepare
+from spectra.preparation import prepare
 
 CONFIG = spectra.RunConfig(backend="cpu", counts=(8, 16, 48), repeats=2, num_bins=4)
 DIM = 24

@@ -13,7 +13,8 @@ from spectra.cli._progress import Progress
 from spectra.cli._text import duration_text, size_text
 from spectra.engine import RunConfig
 from spectra.outputs import FILES, RUN_FILE, TABLE_FILE
-from spectra.pipeline import Prepared, output_directory, prepare
+from spectra.pipeline import output_directory
+from spectra.preparation import Prepared, prepare
 
 
 def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json: bool) -> str:

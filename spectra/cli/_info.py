@@ -12,7 +12,7 @@ from spectra.cli._text import complain, document, duration_text, printable, say,
 
 if TYPE_CHECKING:
     from spectra.artifacts import Artifact, Step
-    from spectra.pipeline import Prepared
+    from spectra.preparation import Prepared
 
 EXAMPLE = "spectra info annotated_traces_reprs"
 
@@ -24,7 +24,7 @@ def info(src: options.Source, json: options.Json = False) -> None:
     from spectra import strict_json
     from spectra.artifacts import find_artifacts
     from spectra.engine import RunConfig
-    from spectra.pipeline import prepare
+    from spectra.preparation import prepare
 
     models = []
     with progress() as tell:
