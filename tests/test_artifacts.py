@@ -227,9 +227,9 @@ def test_empty_overlapping_and_disordered_steps_are_legal(tmp_path: Path) -> Non
     artifact = open_artifact(tmp_path / "a")
     assert artifact.index.samples[0].steps == steps
     overlaps, empty = artifact.warnings
-    assert "3 steps overlap" in overlaps
+    assert "of their sample: 3 (first" in overlaps
     assert "first: steps 1 and 2 of sample 's'" in overlaps
-    assert "1 steps are empty" in empty
+    assert "no row to any pool: 1." in empty
 
 
 def test_disorder_alone_is_no_overlap(tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ def test_strict(tiny: Path, tmp_path: Path) -> None:
     assert Path("spectral_metrics/tiny/run.json").exists()
     result = call("run", write_overlapping(tmp_path / "model"), "--strict", *SMALL)
     assert result.exit_code == 4
-    assert "1 steps of overlapping overlap an earlier one" in result.stderr.splitlines()[-1]
+    assert "steps of overlapping that overlap an earlier one: 1" in result.stderr.splitlines()[-1]
 
 
 def raising(error: BaseException) -> Callable[..., Iterable[object]]:

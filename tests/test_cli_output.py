@@ -130,7 +130,7 @@ def test_warnings_go_to_stderr_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     source = write_overlapping(tmp_path / "model")
     for args in (["run", source, *SMALL], ["run", source, "--json", *SMALL], ["info", source]):
         result = call(*args)
-        assert result.stderr.count("1 steps overlap") == 1
+        assert result.stderr.count("steps that overlap an earlier step") == 1
         assert result.stderr.startswith("Warning: ")
 
 

@@ -91,7 +91,7 @@ def test_what_the_artifact_holds(artifact: Artifact) -> None:
     assert len(artifact.layer().shards) > 1
     assert artifact.config.saved_layers == LAYERS
     assert artifact.warnings == (
-        f"{artifact.path / 'index.json'}: 1 steps are empty and give no row to any pool.",
+        f"{artifact.path / 'index.json'}: empty steps, which give no row to any pool: 1.",
     )
 
 

@@ -75,11 +75,11 @@ class Notes:
         found = []
         if self.overlapping:
             found.append(
-                f"{where}: {self.overlapping} steps overlap an earlier step of their sample "
+                f"{where}: steps that overlap an earlier step of their sample: {self.overlapping} "
                 f"(first: {self._first_overlap}); a token in two steps counts in both."
             )
         if self._empty:
-            found.append(f"{where}: {self._empty} steps are empty and give no row to any pool.")
+            found.append(f"{where}: empty steps, which give no row to any pool: {self._empty}.")
         if self._unknown_segments:
             found.append(
                 f"{where}: {self._unknown_segments.total()} steps have a segment other than "

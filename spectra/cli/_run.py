@@ -117,7 +117,7 @@ def _judge(runs: tuple[ModelRun, ...]) -> None:
     """Raise `UndefinedGroupsError` for what `--strict` does not accept."""
     undefined = [f"{run.undefined} groups of {run.model}" for run in runs if run.undefined]
     overlaps = [
-        f"{run.overlapping_steps} steps of {run.model} overlap an earlier one"
+        f"steps of {run.model} that overlap an earlier one: {run.overlapping_steps}"
         for run in runs
         if run.overlapping_steps
     ]

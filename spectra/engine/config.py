@@ -67,6 +67,8 @@ class RunConfig:
         ):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}. Expected {least} or more.")
+        if self.layers != "all" and len(set(self.layers)) < len(self.layers):
+            raise UsageError(f"layers is {list(self.layers)}. Expected each layer once.")
         if not self.pools or len(set(self.pools)) < len(self.pools):
             raise UsageError(f"pools is {list(self.pools)}. Expected at least one, each once.")
         if any(count < 2 for count in self.counts) or list(self.counts) != sorted(set(self.counts)):
