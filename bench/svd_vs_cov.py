@@ -25,7 +25,7 @@ from spectra.atomic import write_bytes
 from spectra.backend import Backend, select_backend
 from spectra.errors import SpectraError
 
-DIMS, RATIOS = (128, 256, 512, 1024), (0.5, 1, 4, 16)
+DIMS, RATIOS = (128, 256, 512), (0.5, 1, 4, 16)
 QUICK_DIMS, QUICK_RATIOS = (32,), (0.5, 4)
 WIDTH = 170
 
