@@ -56,6 +56,12 @@ def jax_batch(xs: Array, mask: Array | None, chosen: Convention) -> BatchedRecor
     with jax.enable_x64(True):
         if mask is None:
             mask = jax.numpy.ones(xs.shape[:2], bool)
+        if xs.shape[1] == 0:
+            # One row that does not exist, so that there is something to reduce.
+            xs, mask = (
+                jax.numpy.pad(xs, ((0, 0), (0, 1), (0, 0))),
+                jax.numpy.pad(mask, ((0, 0), (0, 1))),
+            )
         record = _program()(xs, mask, chosen)
         if not any(isinstance(array, jax.core.Tracer) for array in (xs, mask)):
             record = _repaired(record, xs, mask, chosen)
@@ -83,6 +89,8 @@ def _one(rows: Array, valid: Array, chosen: Convention) -> BatchedRecord:
     x = jnp.where(valid[:, None], rows.astype(jnp.float64), 0.0)
     finite = jnp.isfinite(x).all()
     x = jnp.where(finite, x, 0.0)
+    # A power of two, so exact: on any scale the squares, and the solver's, stay in range.
+    x = jnp.ldexp(x, -jnp.frexp(jnp.abs(x).max())[1])
     size = jnp.maximum(count, 1).astype(jnp.float64)
     squares, energy, noise = _squares(x, valid, size, chosen)
     cut = (jnp.maximum(size, float(x.shape[1])) * EPS) ** 2 * energy
@@ -107,7 +115,7 @@ def _squares(
         mean = x.sum(axis=0) / count
         z = jnp.where(valid[:, None], x - mean[None], 0.0)
         lengths = jnp.linalg.norm(z, axis=1)
-        zero = lengths <= count * EPS * jnp.linalg.norm(mean)
+        zero = lengths <= jnp.maximum(count, float(x.shape[1])) * EPS * jnp.linalg.norm(x)
         x = jnp.where(zero[:, None], 0.0, z / jnp.where(zero, 1.0, lengths)[:, None])
     raw = chosen.row_norm or not chosen.centered
     if len(x) <= x.shape[1]:

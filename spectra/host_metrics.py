@@ -8,10 +8,13 @@ import numpy as np
 
 from spectra.backend.host import reduced_moments, reduced_rows
 from spectra.backend.sums import Sums
-from spectra.linalg import F64, Spectra, normalised_rows, solve, spectra_of_blocks
+from spectra.linalg import F64, Spectra, normalised_rows, solve, spectra_of_blocks, zero_length
 from spectra.moments import Moments
 from spectra.route import DEFAULT_ALPHA_RANKS
 from spectra.statistics import Convention, Summary, summarise
+
+SAFE = 200
+"""Binary exponents up to which squares of float64 values, and squares of those, are harmless."""
 
 
 class UnresolvedSpectrumWarning(UserWarning):
@@ -30,6 +33,12 @@ def spectra_of(x: F64, alpha_ranks: tuple[int, int]) -> Spectra:
     return solved.repaired_by(spectra_of_blocks(lambda: [x], dim))
 
 
+def rescaled(x: F64) -> tuple[F64, int]:
+    """x / 2^e and e, exactly, with entries up to 1: squares neither overflow nor underflow."""
+    exponent = int(np.frexp(np.abs(x).max(initial=0.0))[1])
+    return (np.ldexp(x, -exponent), exponent) if abs(exponent) > SAFE else (x, 0)
+
+
 def spectra_of_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectra:
     """The spectra of rows known by moments only; warns if those cannot resolve the tail."""
     solved = _solve_moments(moments, alpha_ranks)
@@ -45,8 +54,10 @@ def spectra_of_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectr
 
 def eigenvalues_of(x: F64, chosen: Convention) -> tuple[F64, str]:
     """What a convention's statistics of finite rows x [n, d], n >= 1, rest on, and the method."""
+    x, _ = rescaled(x)
     if chosen.row_norm:
-        x = normalised_rows(x, x.mean(axis=0), len(x))
+        zero = zero_length(len(x), x.shape[1], float(np.vdot(x, x)))
+        x = normalised_rows(x, x.mean(axis=0), zero)
     spectra = spectra_of(x, chosen.alpha_ranks or DEFAULT_ALPHA_RANKS)
     return convention_values(spectra, chosen), spectra.method
 
@@ -81,4 +92,6 @@ def _solve_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectra:
     reduced = reduced_moments(
         Sums(moments.rows, np.asarray(moments.total), gram), np.asarray(moments.shift)
     )
+    held = max(reduced.shift_energy, float(moments.held))
+    reduced = reduced._replace(shift_energy=held)
     return solve(reduced, moments.rows, len(gram), "moments", alpha_ranks)

@@ -16,6 +16,7 @@ from spectra.batched import BatchedRecord, jax_batch
 from spectra.host_metrics import (
     convention_values,
     eigenvalues_of,
+    rescaled,
     spectra_of,
     spectra_of_moments,
     summary_of_rows,
@@ -55,10 +56,10 @@ def metrics(x: Array | Moments, convention: str | Convention = "default") -> Rec
     chosen = named_convention(convention)
     if isinstance(x, Moments):
         return _metrics_of_moments(x, chosen)
-    _check(x, 2)
+    x = _array(x, 2)
     if is_jax(x):
         return _metrics_of_jax(x, chosen)
-    rows = np.asarray(x).astype(np.float64)
+    rows = x.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(rows) == 0 or len(bad):
         values, method = np.full(1, np.nan if len(bad) else 0.0), None
@@ -87,7 +88,8 @@ def batched_metrics(
         UnknownConventionError: no preset has this name.
     """
     chosen = named_convention(convention)
-    _check(xs, 3)
+    xs = _array(xs, 3)
+    mask = mask if mask is None or is_jax(mask) else np.asarray(mask, bool)
     if mask is not None and mask.shape != xs.shape[:2]:
         raise ValueError(f"mask has shape {mask.shape}; expected {xs.shape[:2]} for xs {xs.shape}")
     if is_jax(xs):
@@ -111,16 +113,19 @@ def routes(x: Array, convention: str | Convention = "default") -> Routes:
     Raises:
         ValueError: x is not two-dimensional, is empty, or holds NaN or infinity.
     """
-    _check(x, 2)
+    x = _array(x, 2)
     rows = np.asarray(x).astype(np.float64)
     if not len(rows) or not np.isfinite(rows).all():
         raise ValueError(f"x {rows.shape} must have at least one row and only finite values")
     centered, uncentered = route_conventions(named_convention(convention))
+    rows, exponent = rescaled(rows)
     spectra = spectra_of(rows, centered.alpha_ranks or DEFAULT_ALPHA_RANKS)
 
     def route(name: str, squares: F64, chosen: Convention, rank: str) -> Route:
         record = _record(squares, len(rows), rows.shape[1], chosen, spectra.method)
         values = route_values(name, squares, max(len(rows), 2))
+        with np.errstate(over="ignore"):  # an eigenvalue beyond float64 is inf
+            values = np.ldexp(values, exponent * (2 if name == "cov_centered" else 1))
         rank_value = getattr(record, rank)
         return Route(_like(x, values), rank_value, record.alpha_req, record.alpha_req_r2)
 
@@ -185,10 +190,15 @@ def _record(
     )  # fmt: skip
 
 
-def _check(x: Array, axes: int) -> None:
+def _array(x: Array, axes: int) -> Array:
+    """The array, or a nested list as one, checked."""
+    x = x if is_jax(x) else np.asarray(x)
+    if x.dtype.kind not in "fiubV":
+        raise ValueError(f"x has dtype {x.dtype}; expected real numbers")
     if x.ndim != axes or x.shape[-1] == 0:
         names = "[batch, rows, dim]" if axes == 3 else "[rows, dim]"
         raise ValueError(f"x has shape {x.shape}; expected {names} with at least one column")
+    return x
 
 
 def _like(x: Array, values: F64) -> Any:

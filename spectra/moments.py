@@ -14,16 +14,19 @@ from spectra.statistics import Array, is_jax
 class Moments:
     """The number, sum and Gram matrix of rows around a shift: enough for their spectra.
 
-    For rows x_i in R^d and y_i = x_i - shift: `rows` = n, `total` = sum y_i [d], `gram` = sum y_i
-    y_i' [d, d], all float64, NumPy or JAX. Moments of disjoint sets add, and those of a subset
+    For rows x_i in R^d and y_i = x_i - shift: `rows` = n, `total` = sum y_i [d], `gram` = sum
+    y_i y_i' [d, d], all float64, NumPy or JAX. Moments of disjoint sets add, and those of a subset
     subtract: leaving a trace out is one subtraction. Any shift describes the same rows; one near
-    their mean keeps large means from costing digits.
+    their mean keeps large means from costing digits. `held` bounds the largest eigenvalue that was
+    ever in the Gram matrix: what is subtracted leaves the rounding of its size behind, and
+    `spectra.metrics` takes that into account.
     """
 
     rows: int
     shift: Array
     total: Array
     gram: Array
+    held: Array = 0.0
 
     @classmethod
     def of(cls, x: Array, shift: Array | None = None) -> Moments:
@@ -54,11 +57,12 @@ class Moments:
 
     def around(self, shift: Array) -> Moments:
         """The same rows described around another shift [d]."""
-        with _float64(self.gram):
+        with _float64(self.gram, shift):
             move = self.shift - shift
             cross = self.total[:, None] * move[None]
             gram = self.gram + cross + cross.T + self.rows * (move[:, None] * move[None])
-            return Moments(self.rows, shift, self.total + self.rows * move, gram)
+            held = _larger(self.held, self.rows * (move * move).sum())
+            return Moments(self.rows, shift, self.total + self.rows * move, gram, held)
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of rows together."""
@@ -76,16 +80,19 @@ class Moments:
                 f"of width {other.gram.shape[0]}: widths must agree and a row must be left"
             )
         moved = other if other.shift is self.shift else other.around(self.shift)
-        with _float64(self.gram):
+        with _float64(self.gram, other.gram) as xp:
             total, gram = self.total + sign * moved.total, self.gram + sign * moved.gram
-            return Moments(rows, self.shift, total, gram)
+            held = _larger(self.held, moved.held)
+            if sign < 0:
+                held = _larger(held, xp.linalg.norm(self.gram))
+            return Moments(rows, self.shift, total, gram, held)
 
 
 class _float64:
     """JAX's float64 for JAX arrays, whatever the caller's setting; NumPy needs nothing."""
 
-    def __init__(self, x: Array) -> None:
-        self._jax = is_jax(x)
+    def __init__(self, *xs: Array) -> None:
+        self._jax = any(map(is_jax, xs))
 
     def __enter__(self) -> Any:
         if not self._jax:
@@ -99,6 +106,10 @@ class _float64:
     def __exit__(self, *error: Any) -> None:
         if self._jax:
             self._scope.__exit__(*error)
+
+
+def _larger(a: Array, b: Array) -> Array:
+    return a if float(a) >= float(b) else b
 
 
 def _gram(y: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -81,9 +82,10 @@ def run(
     config = config or RunConfig()
     backend = select_backend(config.backend)
     origin = {"command": list(command), "options": _options(config, set(given))}
+    places = output_directories(find_artifacts(src), Path(out))
     return tuple(
-        _run_model(path, output_directory(path, Path(out)), config, backend, origin, progress)
-        for path in find_artifacts(src)
+        _run_model(path, target, config, backend, origin, progress)
+        for path, target in places.items()
     )
 
 
@@ -168,7 +170,7 @@ def _provenance(
         "layers": [layer.index for layer in prepared.layers],
         "methods": dict(sorted(methods.items())),
         "planned_bytes": max(plan.planned_bytes for plan in prepared.plans),
-        "sweeps": max(len(plan.sweeps) for plan in prepared.plans),
+        "passes": max(plan.passes for plan in prepared.plans),
         "warnings": gathered.warnings,
         "stages": stages.asdict(),
     }
@@ -190,11 +192,7 @@ def _pool_files(
         rows.pool,
         artifact.config.hidden_dim,
         config.chosen.asdict(),
-        {
-            "map": prepared.names.name,
-            "source": prepared.names.source,
-            "labels": dict(sorted(prepared.names.labels.items())),
-        },
+        prepared.names.asdict(),
     )
     sweep = SweepOptions(result.plan.counts, config.repeats, config.seed, rows.pool)
     primary = layer.index == artifact.config.layer
@@ -245,17 +243,23 @@ def _device(backend: Backend) -> dict[str, Any]:
     return {"name": backend.name, "kind": devices[0].device_kind, "count": len(devices)}
 
 
-def output_directory(path: Path, out: Path) -> Path:
-    """Where the results of the model directory `path` go: out/<its name>.
+def output_directories(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where the results of each model directory go: out/<its name>, links not followed.
 
     Raises:
-        InputError: that is the model directory itself, or lies in it.
+        InputError: two would share a place, or one lies in a model directory.
     """
-    source = path.resolve()
-    target = out / source.name
-    if target.resolve() == source or source in target.resolve().parents:
-        raise InputError(
-            f"the output {target} lies in the input {path}. Expected another place: choose --out "
-            "so that results and hidden states stay apart."
-        )
-    return target
+    targets = {path: out / Path(os.path.abspath(path)).name for path in paths}
+    for path, target in targets.items():
+        for source in paths:
+            if source.resolve() in (target.resolve(), *target.resolve().parents):
+                raise InputError(
+                    f"the output {target} lies in the input {source}. Expected another place: "
+                    "choose --out so that results and hidden states stay apart."
+                )
+        if list(targets.values()).count(target) > 1:
+            raise InputError(
+                f"the results of {path} and of another model would both go to {target}. Expected "
+                "model directories of different names: run them with an --out each."
+            )
+    return targets

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,36 @@ from spectra.artifacts import Artifact, Layer, Sample, open_artifact
 from spectra.categories import CategoryMap, load_map
 from spectra.engine import LayerPlan, Progress, RunConfig, plan_layer
 from spectra.engine.stream import scan_bad_rows
+from spectra.errors import UsageError
 from spectra.grouping import Ints, Steps
+from spectra.pooling import StepTokens
 from spectra.provenance import available_memory
 
 OTHER = "(other)"
 MEMORY_SHARE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class CappedNames:
+    """A category map of which only the `kept` macro categories keep their name (None: all)."""
+
+    map: CategoryMap
+    kept: frozenset[str] | None = None
+    other: str = OTHER
+
+    def macro(self, label: str | None) -> str:
+        """The macro category of a label, or `other`."""
+        macro = self.map.macro(label)
+        return macro if self.kept is None or macro in self.kept else self.other
+
+    def asdict(self) -> dict[str, Any]:
+        """What the files say of the map."""
+        return {
+            "map": self.map.name,
+            "source": self.map.source,
+            "labels": dict(sorted(self.map.labels.items())),
+            "merged_into": None if self.kept is None else self.other,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +52,7 @@ class Prepared:
 
     artifact: Artifact
     layers: tuple[Layer, ...]
-    names: CategoryMap
+    names: CappedNames
     plans: tuple[LayerPlan, ...]
     warnings: tuple[str, ...]
 
@@ -41,16 +67,29 @@ def prepare(path: Path, config: RunConfig, progress: Progress = lambda *_: None)
     limit = config.max_memory or int(MEMORY_SHARE * available_memory())
     plans = []
     for layer in layers:
-        dropped = _dropped(artifact, layer, config, progress)
+        dropped = _dropped(artifact, layer, steps, config, progress)
         with artifact.open_rows(layer) as reader:
             dim, itemsize = reader.dim, reader.dtype.itemsize
         plans.append(plan_layer(steps, dim, itemsize, config, limit, dropped))
+    _check_memory(plans, config, limit)
     return Prepared(artifact, layers, names, tuple(plans), (*artifact.warnings, *warnings))
+
+
+def _check_memory(plans: Sequence[LayerPlan], config: RunConfig, limit: int) -> None:
+    """Refuse what does not fit, before anything is read."""
+    needed = max((plan.planned_bytes for plan in plans), default=0)
+    if needed > limit:
+        what = "--max-memory" if config.max_memory else "60 % of the memory available here"
+        raise UsageError(
+            f"rows and moments need at least {needed / 1e9:.3g} GB, one pool and category at a "
+            f"time; {what} is {limit / 1e9:.3g} GB. Expected more: give --max-memory, or ask for "
+            "fewer depth bins, or for fewer or smaller counts or repeats of the sweep."
+        )
 
 
 def category_names(
     config: RunConfig, samples: Sequence[Sample]
-) -> tuple[CategoryMap, tuple[str, ...]]:
+) -> tuple[CappedNames, tuple[str, ...]]:
     """The label map, with the smallest categories merged beyond the cap, and its warnings."""
     names = load_map(config.categories)
     label_tokens: Counter[str | None] = Counter()
@@ -69,20 +108,18 @@ def category_names(
             f"{len(unmapped)} labels are not in the category map {names.name!r} and keep their own "
             f"name: {shown}{more}."
         )
-    if len(tokens) > config.max_categories:
-        ranked = sorted(tokens, key=lambda macro: (-tokens[macro], macro))
-        kept = set(ranked[: config.max_categories - 1])
-        merged = {
-            label: OTHER
-            for label in label_tokens
-            if label is not None and names.macro(label) not in kept
-        }
-        names = replace(names, labels={**names.labels, **merged})
-        warnings.append(
-            f"{len(tokens)} categories are more than --max-categories {config.max_categories}: the "
-            f"{len(tokens) - len(kept)} with the fewest tokens are reported together as {OTHER!r}."
-        )
-    return names, tuple(warnings)
+    if len(tokens) <= config.max_categories:
+        return CappedNames(names), tuple(warnings)
+    ranked = sorted(tokens, key=lambda macro: (-tokens[macro], macro))
+    kept = frozenset(ranked[: config.max_categories - 1])
+    other = OTHER
+    while other in kept:
+        other = f"({other})"
+    warnings.append(
+        f"{len(tokens)} categories are more than --max-categories {config.max_categories}: the "
+        f"{len(tokens) - len(kept)} with the fewest tokens are reported together as {other!r}."
+    )
+    return CappedNames(names, kept, other), tuple(warnings)
 
 
 def _layers(artifact: Artifact, config: RunConfig) -> tuple[Layer, ...]:
@@ -93,8 +130,12 @@ def _layers(artifact: Artifact, config: RunConfig) -> tuple[Layer, ...]:
     return tuple(artifact.layer(index) for index in config.layers)
 
 
-def _dropped(artifact: Artifact, layer: Layer, config: RunConfig, progress: Progress) -> Ints:
+def _dropped(
+    artifact: Artifact, layer: Layer, steps: Steps, config: RunConfig, progress: Progress
+) -> Ints:
+    """Sorted token rows of steps that are to be left out for not being finite."""
     if config.nonfinite != "drop":
         return np.empty(0, np.int64)
     with artifact.open_rows(layer) as reader:
-        return scan_bad_rows(reader, lambda rows: progress("checking", rows, reader.num_rows))
+        bad = scan_bad_rows(reader, lambda rows: progress("checking", rows, reader.num_rows))
+    return bad[np.isin(bad, StepTokens.of(steps, np.empty(0, np.int64)).token)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 import spectra
 from extract import write_synthetic
 from spectra.artifacts import Sample, Step, open_artifact, write_artifact
-from spectra.backend import select_backend
+from spectra.backend import select_backend, usable_cores
 from spectra.backend.device import DeviceBackend
 from spectra.engine import plan, stream
 from spectra.engine.statistics import program
+from spectra.errors import UsageError
 from spectra.grouping import Group
 from spectra.outputs import FILES
 from spectra.preparation import prepare
@@ -90,16 +92,20 @@ def test_the_size_of_blocks_changes_no_byte(
     assert result(tmp_path, "b", src) == first
 
 
-def test_less_memory_means_more_sweeps_and_the_same_bytes(tmp_path: Path) -> None:
+def test_less_memory_means_more_passes_and_the_same_bytes(tmp_path: Path) -> None:
     src = make(tmp_path / "m")
     first = result(tmp_path, "a", src)
-    small = spectra.RunConfig(
-        backend="cpu", counts=CONFIG.counts, repeats=2, num_bins=4, max_memory=1
-    )
-    prepared = prepare(src, small)
-    assert len(prepared.plans[0].sweeps) == 3
-    assert prepared.plans[0].planned_bytes < prepare(src, CONFIG).plans[0].planned_bytes
+    (whole,) = prepare(src, CONFIG).plans
+    assert whole.passes == 1
+    least = max(one.planned_bytes for one in plan.rounds(whole.pools, 0))
+    assert least < whole.planned_bytes
+    small = replace(CONFIG, max_memory=least)
+    (tight,) = prepare(src, small).plans
+    assert tight.passes > 4
+    assert tight.planned_bytes <= least
     assert result(tmp_path, "b", src, small) == first
+    with pytest.raises(UsageError, match="one pool and category at a time; --max-memory is"):
+        prepare(src, replace(CONFIG, max_memory=least - 1))
 
 
 def test_every_row_is_read_once_and_prompts_are_not_rows(
@@ -212,10 +218,13 @@ def test_memory_is_planned_by_the_smaller_of_rows_and_moments() -> None:
     rows = PooledRows("first", zeros, zeros, atom, atoms, steps)
     made = plan.PoolPlan.of(rows, 4096, 2, (64,), 1, 0)
     assert not made.large.any()
-    whole = plan.planned_bytes([made], plan.sweeps([made], 1 << 60))
-    assert 400_000 * 4096 * 2 <= whole <= 400_000 * 4096 * 2 + 50 * 8 * 4096**2
-    least = plan.planned_bytes([made], plan.sweeps([made], 0))
-    assert least < whole / 1.3
+    moment = 8 * 4096**2
+    (whole,) = plan.rounds([made], 1 << 60)
+    assert 400_000 * 4096 * 2 <= whole.planned_bytes <= 400_000 * 4096 * 2 + 60 * moment
+    (least,) = plan.rounds([made], 0)
+    assert len(least.sweeps) == 8
+    # All 20 segment x bin groups, both segments and the whole are large; nothing else stays.
+    assert least.planned_bytes < (20 + 2 + 1 + 2 * usable_cores() + 2 + 10) * moment + 1e9
 
 
 def test_select_backend_is_what_auto_means(tmp_path: Path) -> None:

@@ -227,6 +227,62 @@ def test_wrong_calls_say_what_is_expected() -> None:
         spectra.metrics(x, "rank_me")
 
 
+@pytest.mark.parametrize("exponent", [-1000, -530, -260, 0, 260, 500, 1000])
+def test_scale_changes_nothing(exponent: int) -> None:
+    x = sample(60, 25)
+    truth, scaled = reference.record(x, "default"), np.ldexp(x, exponent)
+    records = [spectra.metrics(scaled)]
+    with jax.enable_x64(True):
+        records.append(spectra.metrics(jnp.asarray(scaled)))
+    for record in records:
+        assert record.status == truth["status"]
+        for name in ("rankme", "rankme_sigma", "participation_ratio", "top_share"):
+            assert float(getattr(record, name)) == pytest.approx(truth[name], rel=BAR), name
+    found = spectra.routes(scaled)
+    assert found.svd_centered.effective_rank == pytest.approx(truth["rankme_sigma"], rel=BAR)
+    sigma = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
+    np.testing.assert_allclose(found.svd_centered.values, np.ldexp(sigma, exponent), rtol=BAR)
+
+
+def test_what_is_subtracted_leaves_its_rounding_which_is_told() -> None:
+    x = sample(300, 40)
+    large = 1e6 * np.random.default_rng(0).standard_normal((50, 40))
+    whole = np.vstack([large, -large, x])
+    rest = spectra.Moments.of(whole) - spectra.Moments.of(whole[:100])
+    with pytest.warns(spectra.UnresolvedSpectrumWarning, match="may be off by"):
+        spectra.metrics(rest)
+
+
+def test_numpy_and_jax_moments_mix() -> None:
+    x = sample(80, 30)
+    left, right = spectra.Moments.of(x[:40]), spectra.Moments.of(jnp.asarray(x[40:], jnp.float32))
+    for moments in (left + right, right + left):
+        assert moments.gram.dtype == np.float64
+        agree(spectra.metrics(moments), x, "default", SINGLE)
+
+
+def test_rows_at_the_mean_stay_zero_when_rows_are_normalised() -> None:
+    z = np.random.default_rng(0).standard_normal((50, 20))
+    x = np.vstack([z, -z[::-1], np.zeros((1, 20))])
+    agree(spectra.metrics(x, "skean2025"), x, "skean2025")
+    with jax.enable_x64(True):
+        agree(spectra.metrics(jnp.asarray(x), "skean2025"), x, "skean2025")
+
+
+def test_no_rows_and_no_groups() -> None:
+    for xs in (np.zeros((2, 0, 3)), jnp.zeros((2, 0, 3))):
+        batch = spectra.batched_metrics(xs)
+        assert [spectra.STATUSES[int(code)] for code in batch.status] == ["too_few_rows"] * 2
+    assert len(spectra.batched_metrics(np.zeros((0, 4, 3))).rankme) == 0
+
+
+def test_nested_lists_are_arrays_and_complex_numbers_are_not_real() -> None:
+    x = sample(9, 4)
+    assert spectra.metrics(x.tolist()).rankme == spectra.metrics(x).rankme
+    with pytest.raises(ValueError, match="expected real numbers"):
+        spectra.metrics(x + 1j)
+
+
 def test_the_public_interface() -> None:
     assert set(dir(spectra)) >= set(spectra.__all__)
     assert sorted(spectra.__all__) == [

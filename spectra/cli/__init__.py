@@ -6,13 +6,15 @@ command needs them, so that help is quick.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 from spectra._version import __version__
 from spectra.cli import _diff, _info, _run, _verify
-from spectra.cli._guard import guarded
+from spectra.cli._guard import INTERRUPTED, guarded
 from spectra.cli._text import escape_on_streams
 
 app = typer.Typer(
@@ -55,3 +57,19 @@ for _name, _command, _example in (
     ("diff", _diff.diff, _diff.EXAMPLE),
 ):
     app.command(_name, epilog=f"Example:\n\n  {_example}")(guarded(_command))
+
+
+def main() -> None:
+    """The console command: the app, ended at once where it was interrupted.
+
+    XLA's threads may still be compiling then, and tearing the interpreter down under them was seen
+    to crash. By now nothing is left to clean up.
+    """
+    try:
+        app(prog_name="spectra")
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spectra.cli import app
+from spectra.cli import main
 
-app(prog_name="spectra")
+main()

@@ -13,7 +13,7 @@ from spectra.cli._progress import Progress
 from spectra.cli._text import duration_text, size_text
 from spectra.engine import RunConfig
 from spectra.outputs import FILES, RUN_FILE, TABLE_FILE
-from spectra.pipeline import output_directory
+from spectra.pipeline import output_directories
 from spectra.preparation import Prepared, prepare
 
 
@@ -21,7 +21,7 @@ def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json:
     """The description as text or as a JSON document; opens and plans everything, writes nothing."""
     backend = select_backend(config.backend)
     models = []
-    for path in find_artifacts(src):
+    for path, target in output_directories(find_artifacts(src), out).items():
         prepared = prepare(path, config, tell)
         rates = measure(backend, prepared.artifact.config.hidden_dim)
         seconds = sum(estimated_seconds(plan, rates) for plan in prepared.plans)
@@ -29,11 +29,11 @@ def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json:
             {
                 "model": prepared.artifact.config.model,
                 "source": str(path),
-                "out": str(output_directory(path, out)),
+                "out": str(target),
                 "reads": _reads(prepared),
                 "writes": _writes(prepared, config),
                 "planned_bytes": max(plan.planned_bytes for plan in prepared.plans),
-                "sweeps": max(len(plan.sweeps) for plan in prepared.plans),
+                "passes": max(plan.passes for plan in prepared.plans),
                 "estimated_seconds": round(START_SECONDS + seconds, 1),
                 "estimate": rates.sentence(),
                 "warnings": list(prepared.warnings),
@@ -69,7 +69,7 @@ def _text(model: dict[str, Any]) -> str:
         f"Dry run of {model['model']}: nothing is written.\n"
         f"  would read {size_text(size)} from {model['source']}/\n{files}\n"
         f"  would write to {model['out']}/\n{writes}\n"
-        f"  memory  {size_text(model['planned_bytes'])} of rows and moments, in {model['sweeps']} "
+        f"  memory  {size_text(model['planned_bytes'])} of rows and moments, in {model['passes']} "
         "sweep(s) over the shards, beside about 0.4 GB for Python, JAX and blocks\n"
         f"  time    about {duration_text(model['estimated_seconds'])}: {model['estimate']}\n"
         + "".join(f"  warning {warning}\n" for warning in model["warnings"])

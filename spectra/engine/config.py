@@ -12,6 +12,8 @@ from spectra.grouping import DepthMode
 from spectra.pooling import POOLS, Pool
 from spectra.statistics import Convention, convention
 
+MOST_BINS = 1000
+
 NonFinite = Literal["null", "drop", "error"]
 
 
@@ -71,6 +73,8 @@ class RunConfig:
             raise UsageError(f"layers is {list(self.layers)}. Expected each layer once.")
         if not self.pools or len(set(self.pools)) < len(self.pools):
             raise UsageError(f"pools is {list(self.pools)}. Expected at least one, each once.")
+        if self.num_bins > MOST_BINS:
+            raise UsageError(f"num_bins is {self.num_bins}. Expected at most {MOST_BINS}.")
         if any(count < 2 for count in self.counts) or list(self.counts) != sorted(set(self.counts)):
             raise UsageError(
                 f"counts is {list(self.counts)}. Expected increasing whole numbers of 2 or more."

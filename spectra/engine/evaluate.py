@@ -10,7 +10,7 @@ import numpy as np
 from spectra.artifacts import RowReader
 from spectra.backend import Backend, one_thread_blas
 from spectra.engine.config import RunConfig
-from spectra.engine.plan import PoolPlan, planned_bytes, sweeps
+from spectra.engine.plan import PoolPlan, Round, rounds
 from spectra.engine.pool import PoolJob, PoolResult, Progress
 from spectra.engine.stream import Stream
 from spectra.errors import NonFiniteRowsError
@@ -27,9 +27,18 @@ class LayerPlan:
 
     pairs: StepTokens
     pools: tuple[PoolPlan, ...]
-    sweeps: tuple[range, ...]
-    planned_bytes: int
+    rounds: tuple[Round, ...]
     dropped: Ints
+
+    @property
+    def planned_bytes(self) -> int:
+        """The largest memory that stored rows and moments take at any time."""
+        return max(one.planned_bytes for one in self.rounds)
+
+    @property
+    def passes(self) -> int:
+        """How many passes over the shards there are; each reads only what it needs."""
+        return sum(len(one.sweeps) for one in self.rounds)
 
 
 def plan_layer(
@@ -48,8 +57,7 @@ def plan_layer(
         )
         for pool in config.pools
     ]
-    ranges = sweeps(plans, limit)
-    return LayerPlan(pairs, tuple(plans), tuple(ranges), planned_bytes(plans, ranges), dropped)
+    return LayerPlan(pairs, tuple(plans), rounds(plans, limit), dropped)
 
 
 def evaluate_layer(
@@ -66,23 +74,26 @@ def evaluate_layer(
     """
     stream = Stream(reader, plan.pairs)
     shift = pilot(reader)
-    jobs = [PoolJob(pool, shift, reader, backend, config) for pool in plan.pools]
+    results: list[PoolResult] = []
     with one_thread_blas():
-        for categories in plan.sweeps:
-            collectors = [job.open(categories) for job in jobs]
-            wanted = [pool.among(categories) for pool in plan.pools]
-            pools = [pool.rows for pool in plan.pools]
-            advance = _reading(progress, reader)
-            for number, rows, numbers in stream.blocks(pools, wanted, advance):
-                if config.nonfinite == "error" and len(stream.bad):
-                    raise NonFiniteRowsError(_first_bad(locate(int(stream.bad[0]))))
-                collectors[number].add(rows, numbers)
-            for job, collector in zip(jobs, collectors, strict=True):
-                collector.finish()
-                job.close(categories, collector, progress)
-        for job in jobs:
-            job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
-    return [job.result for job in jobs]
+        for one in plan.rounds:
+            pools = [plan.pools[pool] for pool in one.pools]
+            jobs = [PoolJob(pool, shift, reader, backend, config) for pool in pools]
+            for categories in one.sweeps:
+                collectors = [job.open(categories) for job in jobs]
+                wanted = [pool.among(categories) for pool in pools]
+                rows_of = [pool.rows for pool in pools]
+                for block in stream.blocks(rows_of, wanted, _reading(progress, reader)):
+                    if config.nonfinite == "error":
+                        _refuse_bad(stream, locate)
+                    collectors[block.pool].add(block.rows, block.numbers)
+                for job, collector in zip(jobs, collectors, strict=True):
+                    collector.finish()
+                    job.close(categories, collector, progress)
+            for job in jobs:
+                job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
+            results += [job.result for job in jobs]
+    return results
 
 
 def pilot(reader: RowReader) -> F64:
@@ -108,9 +119,11 @@ def _reading(progress: Progress, reader: RowReader) -> Callable[[int], None]:
     return lambda rows: progress("reading", rows, reader.num_rows)
 
 
-def _first_bad(where: str) -> str:
-    return (
-        f"{where}: the hidden state holds NaN or infinity (--nonfinite error). "
-        "Expected finite values; use --nonfinite null to leave the groups undefined, or "
-        "--nonfinite drop to leave such tokens out."
-    )
+def _refuse_bad(stream: Stream, locate: Callable[[int], str]) -> None:
+    bad = stream.bad[np.isin(stream.bad, stream.pairs.token)]
+    if len(bad):
+        raise NonFiniteRowsError(
+            f"{locate(int(bad[0]))}: the hidden state holds NaN or infinity (--nonfinite error). "
+            "Expected finite values; use --nonfinite null to leave the groups undefined, or "
+            "--nonfinite drop to leave such tokens out."
+        )

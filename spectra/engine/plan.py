@@ -8,7 +8,7 @@ allows, normally one; a row is read once however many sweeps there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,40 +97,63 @@ class PoolPlan:
     @property
     def fixed_bytes(self) -> int:
         """Memory that stays for the whole pool: lasting rows and moments across categories."""
-        segments_and_bins = (self.rows.atoms.shape[1] + 1) * (self.rows.atoms.num_bins + 1)
-        # Those across categories, and those that are queued for reduction or being reduced.
-        across = segments_and_bins + 2 * usable_cores() if len(self.rows) > self.dim else 0
-        return int(self.lasting.sum()) * self.row_bytes + across * MOMENT_BYTES * self.dim**2
+        across = self._sizes.sum(axis=0)
+        large = int((across > self.dim).sum() + (across.sum(axis=1) > self.dim).sum())
+        if len(self.rows) > self.dim:
+            # One union at a time, and what is queued for reduction or being reduced.
+            large += 1 + 2 * usable_cores()
+        return int(self.lasting.sum()) * self.row_bytes + large * self._moment_bytes
 
     def category_bytes(self) -> Ints:
         """[categories] memory that each category takes while it is processed."""
-        shape = self.rows.atoms.shape
-        small = (
-            np.bincount(self.rows.atom[~self.lasting], minlength=self.rows.atoms.count)
-            * ~self.large
-        )
-        moments = self.large * (MOMENT_BYTES * self.dim**2 + BUFFER_ROWS * self.row_bytes)
-        return np.asarray((small * self.row_bytes + moments).reshape(shape).sum(axis=(1, 2)))
+        kept = np.bincount(self.rows.atom[~self.lasting], minlength=self.rows.atoms.count)
+        rows = (kept * ~self.large).reshape(self._sizes.shape).sum(axis=(1, 2)) * self.row_bytes
+        atoms = self.large.reshape(self._sizes.shape).sum(axis=(1, 2))
+        groups = (self._sizes.sum(axis=1) > self.dim).sum(axis=1)
+        groups += 2 * (self._sizes.sum(axis=(1, 2)) > self.dim)
+        buffers = atoms * BUFFER_ROWS * self.row_bytes
+        return np.asarray(rows + buffers + (atoms + groups) * self._moment_bytes)
+
+    @property
+    def _sizes(self) -> Ints:
+        return self.atom_rows.reshape(self.rows.atoms.shape)
+
+    @property
+    def _moment_bytes(self) -> int:
+        return MOMENT_BYTES * self.dim**2
 
 
-def sweeps(plans: list[PoolPlan], limit: int) -> list[range]:
-    """Runs of consecutive categories, one or more, whose memory fits the limit together."""
-    per_category = np.sum([plan.category_bytes() for plan in plans], axis=0)
-    room = limit - sum(plan.fixed_bytes for plan in plans)
-    ranges, start, taken = [], 0, 0
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Some pools (by number), processed together in sweeps over runs of categories."""
+
+    pools: tuple[int, ...]
+    sweeps: tuple[range, ...]
+    planned_bytes: int
+
+
+def rounds(plans: Sequence[PoolPlan], limit: int) -> tuple[Round, ...]:
+    """All pools in one round if that fits the limit of bytes, else each in its own."""
+    together = _round(range(len(plans)), plans, limit)
+    if together.planned_bytes <= limit:
+        return (together,)
+    return tuple(_round(range(pool, pool + 1), plans, limit) for pool in range(len(plans)))
+
+
+def _round(pools: range, plans: Sequence[PoolPlan], limit: int) -> Round:
+    """Sweeps over as many consecutive categories as fit the limit, at least one each."""
+    chosen = [plans[pool] for pool in pools]
+    per_category = np.sum([plan.category_bytes() for plan in chosen], axis=0)
+    fixed = sum(plan.fixed_bytes for plan in chosen)
+    sweeps, start, taken, most = [], 0, 0, 0
     for category, needed in enumerate(per_category):
-        if category > start and taken + needed > room:
-            ranges.append(range(start, category))
+        if category > start and fixed + taken + needed > limit:
+            sweeps.append(range(start, category))
             start, taken = category, 0
         taken += int(needed)
-    return [*ranges, range(start, len(per_category))]
-
-
-def planned_bytes(plans: list[PoolPlan], ranges: list[range]) -> int:
-    """The largest memory that stores and moments take at any time."""
-    per_category = np.sum([plan.category_bytes() for plan in plans], axis=0)
-    most = max(int(per_category[r.start : r.stop].sum()) for r in ranges)
-    return most + sum(plan.fixed_bytes for plan in plans)
+        most = max(most, taken)
+    sweeps.append(range(start, len(per_category)))
+    return Round(tuple(pools), tuple(sweeps), fixed + most)
 
 
 def _samples(

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums, usable_cores
-from spectra.linalg import F64, Reduced, Spectra, normalised_rows, solve, spectra_of_blocks
+from spectra.linalg import (
+    F64,
+    Reduced,
+    Spectra,
+    normalised_rows,
+    solve,
+    spectra_of_blocks,
+    zero_length,
+)
 from spectra.linalg.rowspace import Blocks
 
 Key = TypeVar("Key", bound=Hashable)
@@ -73,10 +81,14 @@ def normalised_eigenvalues(
     blocks: Blocks, rows: int, dim: int, backend: Backend, alpha_ranks: tuple[int, int]
 ) -> F64:
     """Squared singular values [min(n, d)] of rows that are centred and scaled to length 1."""
-    mean = sum((block.sum(axis=0) for block in blocks()), np.zeros(dim)) / rows
+    total, energy = np.zeros(dim), 0.0
+    for block in blocks():
+        total += block.sum(axis=0)
+        energy += float(np.vdot(block, block))
+    mean, zero = total / rows, zero_length(rows, dim, energy)
 
     def unit_blocks() -> Any:
-        return (normalised_rows(block, mean, rows) for block in blocks())
+        return (normalised_rows(block, mean, zero) for block in blocks())
 
     origin = np.zeros(dim)
     solver: Solver[None] = Solver(dim, origin, backend, alpha_ranks)

@@ -8,14 +8,16 @@ from spectra.linalg.resolution import EPS
 from spectra.linalg.unlocked import F64
 
 
-def normalised_rows(rows: F64, mean: F64, count: int) -> F64:
-    """(x - mean) / |x - mean| for rows [m, d] of a group of `count` rows; zero rows stay zero.
-
-    A difference within the rounding of the mean, count * eps * |mean|, is zero.
-    """
+def normalised_rows(rows: F64, mean: F64, zero: float) -> F64:
+    """(x - mean) / |x - mean| for rows [m, d]; a difference no longer than `zero` becomes zero."""
     z = rows - mean
     lengths = np.linalg.norm(z, axis=1)
-    zero = lengths <= count * EPS * float(np.linalg.norm(mean))
-    z /= np.where(zero, 1.0, lengths)[:, None]
-    z[zero] = 0.0
+    nothing = lengths <= zero
+    z /= np.where(nothing, 1.0, lengths)[:, None]
+    z[nothing] = 0.0
     return np.asarray(z)
+
+
+def zero_length(rows: int, dim: int, energy: float) -> float:
+    """The length up to which a centred row is rounding: max(n, d) * eps * |X|_F."""
+    return float(max(rows, dim) * EPS * np.sqrt(energy))

@@ -26,7 +26,7 @@ def table(rows: Iterator[tuple[Any, ...]]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode("utf-8", "surrogatepass")
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def pool_rows(
