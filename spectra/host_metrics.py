@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import numpy as np
 
-from spectra.backend.host import reduced_moments, reduced_rows
+from spectra.backend import one_thread_blas
+from spectra.backend.host import HostBackend, reduced_moments, reduced_rows
 from spectra.backend.sums import Sums
 from spectra.linalg import F64, Spectra, normalised_rows, solve, spectra_of_blocks, zero_length
 from spectra.moments import Moments
@@ -24,13 +26,21 @@ class UnresolvedSpectrumWarning(UserWarning):
 def spectra_of(x: F64, alpha_ranks: tuple[int, int]) -> Spectra:
     """The spectra of finite rows x [n, d], n >= 1, by Gram matrix or, if that falls short, SVD."""
     rows, dim = x.shape
-    if rows <= dim:
-        solved = solve(reduced_rows(x), rows, dim, "rows", alpha_ranks)
-    else:
-        solved = _solve_moments(Moments.of(x), alpha_ranks)
-    if solved.resolved:
-        return solved
-    return solved.repaired_by(spectra_of_blocks(lambda: [x], dim))
+    with one_thread_blas():
+        if rows <= dim:
+            solved = solve(reduced_rows(x), rows, dim, "rows", alpha_ranks)
+        else:
+            backend, mean = _host(), x.mean(axis=0)
+            sums = backend.accumulate(backend.zeros(dim), x, mean)
+            solved = solve(reduced_moments(sums, mean), rows, dim, "moments", alpha_ranks)
+        if solved.resolved:
+            return solved
+        return solved.repaired_by(spectra_of_blocks(lambda: [x], dim))
+
+
+@cache
+def _host() -> HostBackend:
+    return HostBackend()
 
 
 def rescaled(x: F64) -> tuple[F64, int]:
@@ -41,7 +51,12 @@ def rescaled(x: F64) -> tuple[F64, int]:
 
 def spectra_of_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectra:
     """The spectra of rows known by moments only; warns if those cannot resolve the tail."""
-    solved = _solve_moments(moments, alpha_ranks)
+    gram, shift = np.asfortranarray(moments.gram), np.asarray(moments.shift)
+    with one_thread_blas():
+        reduced = reduced_moments(Sums(moments.rows, np.asarray(moments.total), gram), shift)
+        held = max(reduced.shift_energy, float(moments.held))
+        reduced = reduced._replace(shift_energy=held)
+        solved = solve(reduced, moments.rows, len(gram), "moments", alpha_ranks)
     if not solved.resolved:
         warnings.warn(
             f"moments of {moments.rows} rows cannot resolve the tail of this spectrum: statistics "
@@ -85,13 +100,3 @@ def convention_values(spectra: Spectra, chosen: Convention) -> F64:
     """The squared singular values that a convention counts (of rows already normalised)."""
     raw = chosen.row_norm or not chosen.centered
     return spectra.uncentered if raw else spectra.centered
-
-
-def _solve_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectra:
-    gram = np.asfortranarray(moments.gram)
-    reduced = reduced_moments(
-        Sums(moments.rows, np.asarray(moments.total), gram), np.asarray(moments.shift)
-    )
-    held = max(reduced.shift_energy, float(moments.held))
-    reduced = reduced._replace(shift_energy=held)
-    return solve(reduced, moments.rows, len(gram), "moments", alpha_ranks)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
+from functools import cache
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
 def usable_cores() -> int:
@@ -20,5 +21,11 @@ def one_thread_blas() -> AbstractContextManager[object]:
     The threads of OpenBLAS wait by spinning: where another process has a core, a 128 x 128 SVD was
     seen to take 0.4 s. The setting holds for the process and is put back at the end.
     """
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
     return limits
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Finding the loaded libraries takes milliseconds, so it is done once."""
+    return ThreadpoolController()
