@@ -2,8 +2,9 @@
 
 A set of n <= d rows is smaller, and solved faster, as rows than as a d x d matrix; a larger one
 is smaller as moments. Atoms (and then groups) take the form that suits their size, which the
-index alone decides. Categories are processed in as few sweeps over the shards as the memory limit
-allows, normally one; a row is read once however many sweeps there are.
+index alone decides. Normally one pass over the shards serves all pools and categories; where the
+memory limit asks for it, pools take turns (rounds), and runs of categories within them (sweeps).
+A pool's row is read once however many sweeps there are.
 """
 
 from __future__ import annotations
@@ -96,23 +97,27 @@ class PoolPlan:
 
     @property
     def fixed_bytes(self) -> int:
-        """Memory that stays for the whole pool: lasting rows and moments across categories."""
+        """Memory besides the categories' own: lasting rows, and the moments of groups.
+
+        Groups across categories stay for the whole pool; those of a category are added up one
+        category after the other.
+        """
         across = self._sizes.sum(axis=0)
         large = int((across > self.dim).sum() + (across.sum(axis=1) > self.dim).sum())
         if len(self.rows) > self.dim:
             # One union at a time, and what is queued for reduction or being reduced.
             large += 1 + 2 * usable_cores()
+        within = (self._sizes.sum(axis=1) > self.dim).sum(axis=1)
+        within += 2 * (self._sizes.sum(axis=(1, 2)) > self.dim)
+        large += int(within.max(initial=0))
         return int(self.lasting.sum()) * self.row_bytes + large * self._moment_bytes
 
     def category_bytes(self) -> Ints:
-        """[categories] memory that each category takes while it is processed."""
+        """[categories] memory that each category's rows and atoms take during its sweep."""
         kept = np.bincount(self.rows.atom[~self.lasting], minlength=self.rows.atoms.count)
         rows = (kept * ~self.large).reshape(self._sizes.shape).sum(axis=(1, 2)) * self.row_bytes
         atoms = self.large.reshape(self._sizes.shape).sum(axis=(1, 2))
-        groups = (self._sizes.sum(axis=1) > self.dim).sum(axis=1)
-        groups += 2 * (self._sizes.sum(axis=(1, 2)) > self.dim)
-        buffers = atoms * BUFFER_ROWS * self.row_bytes
-        return np.asarray(rows + buffers + (atoms + groups) * self._moment_bytes)
+        return np.asarray(rows + atoms * (BUFFER_ROWS * self.row_bytes + self._moment_bytes))
 
     @property
     def _sizes(self) -> Ints:

@@ -34,13 +34,11 @@ class Stream:
         pairs: the (token, step) pairs that count.
         bad: sorted global rows with NaN or infinite values, found so far; those rows are read as
             zeros.
-        bytes_read: how much was read from the shards.
     """
 
     reader: RowReader
     pairs: StepTokens
     bad: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    bytes_read: int = 0
 
     def blocks(
         self,
@@ -59,7 +57,6 @@ class Stream:
             stop = min(start + size, self.reader.num_rows)
             if any(source.needs(start, stop) for source in sources):
                 raw = self.reader.read(start, stop, out=buffer[: stop - start])
-                self.bytes_read += raw.nbytes
                 self._blank_bad_rows(raw, start)
                 for source in sources:
                     yield from source.take(raw, start, stop)
