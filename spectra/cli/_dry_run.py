@@ -70,7 +70,7 @@ def _text(model: dict[str, Any]) -> str:
         f"  would read {size_text(size)} from {model['source']}/\n{files}\n"
         f"  would write to {model['out']}/\n{writes}\n"
         f"  memory  {size_text(model['planned_bytes'])} of rows and moments, in {model['passes']} "
-        "sweep(s) over the shards, beside about 0.4 GB for Python, JAX and blocks\n"
+        "pass(es) over the shards, beside about 0.4 GB for Python, JAX and blocks\n"
         f"  time    about {duration_text(model['estimated_seconds'])}: {model['estimate']}\n"
         + "".join(f"  warning {warning}\n" for warning in model["warnings"])
     ).rstrip("\n")
