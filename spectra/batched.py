@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spectra.linalg.resolution import EPS, ROUNDING, TOLERABLE, statistic_error
 from spectra.route import DEFAULT_ALPHA_RANKS
@@ -17,12 +18,10 @@ from spectra.statistics import METRICS, Array, Convention, Summary, summarise
 class BatchedRecord:
     """Metrics of a batch of groups, every field an array [batch], NaN where a value is undefined.
 
-    `status` holds codes into `spectra.STATUSES`. `error` is the first-order bound of what
-    rounding in the
-    Gram matrix may have done to the statistics, relative: above 5e-10 the tail of that spectrum
-        is not
-    resolved to the accuracy bar (outside of `jit`, such groups have been recomputed by SVD, and
-    it is 0). A JAX pytree.
+    `status` holds codes into `spectra.STATUSES`. `error` is the first-order bound of what rounding
+    in the Gram matrix may have done to the statistics, relative: above 5e-10 the tail of that
+    spectrum is not resolved to the accuracy bar (outside of `jit`, such groups have been computed
+    again by SVD, and it is 0). A JAX pytree.
     """
 
     rankme: Array
@@ -50,7 +49,16 @@ def jax_batch(xs: Array, mask: Array | None, chosen: Convention) -> BatchedRecor
 
     Traceable. Concrete groups that are not resolved are computed again from an SVD of their rows.
     """
+    return jax_batch_and_repairs(xs, mask, chosen)[0]
+
+
+def jax_batch_and_repairs(
+    xs: Array, mask: Array | None, chosen: Convention
+) -> tuple[BatchedRecord, NDArray[np.intp]]:
+    """`jax_batch`, with the numbers of the groups that an SVD was taken of."""
     import jax
+
+    repaired = np.empty(0, np.intp)
 
     wide = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     with jax.enable_x64(True):
@@ -58,14 +66,14 @@ def jax_batch(xs: Array, mask: Array | None, chosen: Convention) -> BatchedRecor
             mask = jax.numpy.ones(xs.shape[:2], bool)
         if xs.shape[1] == 0:
             # One row that does not exist, so that there is something to reduce.
-            xs, mask = (
-                jax.numpy.pad(xs, ((0, 0), (0, 1), (0, 0))),
-                jax.numpy.pad(mask, ((0, 0), (0, 1))),
-            )
+            xs = jax.numpy.pad(xs, ((0, 0), (0, 1), (0, 0)))
+            mask = jax.numpy.pad(mask, ((0, 0), (0, 1)))
         record = _program()(xs, mask, chosen)
         if not any(isinstance(array, jax.core.Tracer) for array in (xs, mask)):
-            record = _repaired(record, xs, mask, chosen)
-        return record if wide else _narrow(record)
+            repaired = np.flatnonzero(np.asarray(record.error) > TOLERABLE)
+            if len(repaired):
+                record = _repaired(record, repaired, xs, mask, chosen)
+        return (record if wide else _narrow(record)), repaired
 
 
 @cache
@@ -158,15 +166,14 @@ def _record(summary: Summary, count: Array, error: Array) -> BatchedRecord:
     )
 
 
-def _repaired(record: BatchedRecord, xs: Array, mask: Array, chosen: Convention) -> BatchedRecord:
-    """The same with unresolved groups computed on the host, from their rows."""
+def _repaired(
+    record: BatchedRecord, places: NDArray[np.intp], xs: Array, mask: Array, chosen: Convention
+) -> BatchedRecord:
+    """The same with the groups at these places computed on the host, from their rows."""
     import jax.numpy as jnp
 
     from spectra.host_metrics import summary_of_rows
 
-    places = np.flatnonzero(np.asarray(record.error) > TOLERABLE)
-    if len(places) == 0:
-        return record
     columns = {name: np.array(array) for name, array in record.asdict().items()}
     for place in places:
         rows = np.asarray(xs[place])[np.asarray(mask[place])].astype(np.float64)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spectra.batched import BatchedRecord, jax_batch
+from spectra.batched import BatchedRecord, jax_batch, jax_batch_and_repairs
 from spectra.host_metrics import (
     convention_values,
     eigenvalues_of,
@@ -49,8 +49,8 @@ def metrics(x: Array | Moments, convention: str | Convention = "default") -> Rec
 
     Raises:
         ValueError: x is not two-dimensional or has no columns; it is traced by JAX (a record
-            holds None
-            and text: use `batched_metrics`); or moments are given to a convention that scales rows.
+            holds None and text: use `batched_metrics`); or moments are given to a convention that
+            scales rows.
         UnknownConventionError: no preset has this name.
     """
     chosen = named_convention(convention)
@@ -89,7 +89,7 @@ def batched_metrics(
     """
     chosen = named_convention(convention)
     xs = _array(xs, 3)
-    mask = mask if mask is None or is_jax(mask) else np.asarray(mask, bool)
+    mask = mask if mask is None or is_jax(mask) else np.asarray(mask)
     if mask is not None and mask.shape != xs.shape[:2]:
         raise ValueError(f"mask has shape {mask.shape}; expected {xs.shape[:2]} for xs {xs.shape}")
     if is_jax(xs):
@@ -162,17 +162,19 @@ def _metrics_of_jax(x: Array, chosen: Convention) -> Record:
         )
     if len(x) == 0:
         return _record(np.zeros(1), 0, x.shape[1], chosen, None)
-    batch = jax_batch(x[None], None, chosen)
+    batch, repaired = jax_batch_and_repairs(x[None], None, chosen)
     values = {
         name: None if np.isnan(value := getattr(batch, name)[0]) else value for name in METRICS
     }
     status = STATUSES[int(batch.status[0])]
+    gram = "rows" if len(x) <= x.shape[1] else "moments"
+    solved = "svd" if len(repaired) else gram
     return Record(
         **values,
         num_rows=len(x), num_tokens=None, num_steps=None, num_traces=None,
         rank_ceiling=int(batch.rank_ceiling[0]), se=None, status=status,
         reason=reason(status, len(x), None, chosen),
-        method="rows" if len(x) <= x.shape[1] else "moments",
+        method=None if status == "nonfinite" else solved,
     )  # fmt: skip
 
 

@@ -14,17 +14,14 @@ class Record:
     """Metrics of one group of rows X [n, d] under one convention.
 
     A value that cannot be computed is None, and `status` with `reason` says why; it is never NaN.
-    Values are floats, or JAX scalars where the input was a JAX array. See docs of
-    `spectra.metrics`'s
-    statistics for formulas: `rankme` (the convention's effective rank), `rankme_sigma` (p
-        proportional
-    to singular values), `alpha_req` with its `alpha_req_r2`, `participation_ratio`,
-    `stable_rank`, `top_share`. `rank_ceiling` is the largest rank n rows can show. Token, step
-    and trace counts are None where the rows did not come from an artifact. `se` holds standard
-    errors, or None. `method` is
-    the numerical route: "moments" or "rows" (a d x d or n x n Gram matrix in float64), "svd" (of
-        the
-    rows, where a Gram matrix could not resolve the tail), None without rows.
+    Values are floats, or JAX scalars where the input was a JAX array; `spectra.statistics` has the
+    formulas of `rankme` (the convention's effective rank), `rankme_sigma` (p proportional to
+    singular values), `alpha_req` with its `alpha_req_r2`, `participation_ratio`, `stable_rank` and
+    `top_share`. `rank_ceiling` is the largest rank n rows can show. Token, step and trace counts
+    are None where the rows did not come from an artifact. `se` holds standard errors, or None.
+    `method` is the numerical route: "moments" or "rows" (a d x d or n x n Gram matrix in float64),
+    "svd" (of the rows, where a Gram matrix could not resolve the tail), None where nothing was
+    solved.
     """
 
     rankme: Any

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import jax
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.cli_runs import enter
 
 # Before the first array, for the device count is read when the backend starts. A test that passes
 # here has promoted nothing silently: no int with float32, no [n] with [n, d].
@@ -24,3 +28,15 @@ settings.register_profile(
 )
 settings.register_profile("dev", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of its own that holds the tiny artifact."""
+    return enter(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def tiny(here: Path) -> Path:
+    """The tiny artifact in `here`."""
+    return here / "annotated_traces_reprs" / "tiny"

@@ -21,7 +21,7 @@ from spectra.cli import _diff, _info, _options, _run, _verify
 from spectra.engine import RunConfig
 from spectra.errors import UsageError
 from tests.artifact_files import SHARDS, edit
-from tests.cli_runs import SMALL, call, enter, plain, write_overlapping
+from tests.cli_runs import SMALL, call, plain, write_overlapping
 
 EXAMPLES = {
     "run": _run.EXAMPLE,
@@ -29,16 +29,6 @@ EXAMPLES = {
     "verify": _verify.EXAMPLE,
     "diff": _diff.EXAMPLE,
 }
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return enter(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def tiny(here: Path) -> Path:
-    return here / "annotated_traces_reprs" / "tiny"
 
 
 # ---- help, version, examples --------------------------------------------------------------------

@@ -15,18 +15,7 @@ import pytest
 from spectra.cli._progress import progress
 from spectra.cli._text import duration_text, printable, shortened, size_text
 from tests.artifact_files import SHARDS
-from tests.cli_runs import SMALL, call, enter, files_under, write_overlapping
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return enter(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def tiny(here: Path) -> Path:
-    return here / "annotated_traces_reprs" / "tiny"
-
+from tests.cli_runs import SMALL, call, files_under, write_overlapping
 
 # ---- what is printed ----------------------------------------------------------------------------
 

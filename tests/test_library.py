@@ -158,6 +158,7 @@ def test_unresolved_tails_are_repaired_outside_jit_and_flagged_inside() -> None:
     truth = reference.record(x, "default")
     assert spectra.metrics(x).method == "svd"
     with jax.enable_x64(True):
+        assert spectra.metrics(jnp.asarray(x)).method == "svd"
         xs = jnp.asarray(x[None])
         eager = spectra.batched_metrics(xs)
         inside = jax.jit(spectra.batched_metrics)(xs)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spectra.backend.host import HostBackend, reduced_rows
 from spectra.linalg import (
+    Reduced,
     Spectra,
     Tridiagonal,
     add_gram,
@@ -184,3 +185,9 @@ def test_very_few_rows(rows: int) -> None:
     assert len(solved.centered) == rows - 1
     raw = np.linalg.svd(x, compute_uv=False)
     np.testing.assert_allclose(np.sqrt(solved.uncentered), raw, rtol=1e-12)
+
+
+def test_a_solver_that_fails_is_never_resolved() -> None:
+    good, bad = Tridiagonal(np.ones(2), np.zeros(1)), Tridiagonal(np.full(2, np.nan), np.zeros(1))
+    for centered, raw in ((good, bad), (bad, good)):
+        assert not solve(Reduced(centered, raw, 2.0, 0.0, 0.0), 9, 2, "moments", RANKS).resolved

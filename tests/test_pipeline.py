@@ -182,19 +182,23 @@ def test_wrong_options_say_what_is_expected(options: dict[str, object], text: st
 
 
 def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
-    src = write_synthetic(tmp_path / "m")
+    src, out = write_synthetic(tmp_path / "m"), tmp_path / "o"
+    options = ["--out", str(out), "--repeats", "2000"]  # minutes of work
     process = subprocess.Popen(
-        [sys.executable, "-m", "spectra.cli", "run", str(src), "--out", str(tmp_path / "o")],
+        [sys.executable, "-m", "spectra.cli", "run", str(src), *options],
         env={**os.environ, "PYTHONPATH": str(Path(spectra.__file__).parents[1])},
-        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(2.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    if process.returncode != 0:  # a fast machine may have finished
-        assert process.returncode == 130
-        assert "Interrupted." in errors
-        assert "Traceback" not in errors
-        assert not (tmp_path / "o").exists()
+    time.sleep(3)
+    for _ in range(20):  # JAX has been seen to swallow one that falls into a callback of its own
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.endswith("Interrupted.\n")
+    assert not out.exists()

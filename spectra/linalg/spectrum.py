@@ -32,6 +32,7 @@ class Reduced(NamedTuple):
         mean_energy: n |mean row|^2.
         shift_energy: n |mean - shift|^2, what centring took out of the Gram matrix as accumulated;
             rounding is relative to its largest eigenvalue, at most this plus the centred one.
+            More, where the matrix once held rows that were subtracted since.
     """
 
     centered: Tridiagonal
@@ -114,7 +115,7 @@ def solve(
         method,
         None if definite is None else disagreement(covariance, centered, noise),
         noise,
-        error if np.isfinite(covariance).all() else np.inf,
+        error if np.isfinite(covariance).all() and np.isfinite(uncentered).all() else np.inf,
     )
 
 

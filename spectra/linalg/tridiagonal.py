@@ -55,6 +55,8 @@ def reduce_in_place(matrix: F64) -> Tridiagonal:
 
 def eigenvalues(t: Tridiagonal) -> F64:
     """All eigenvalues, descending, by QL iteration: absolute error ~ eps * |T|; NaN on failure."""
+    if not (np.isfinite(t.diag).all() and np.isfinite(t.off).all()):
+        return np.full(len(t.diag), np.nan)  # sterf itself answers NaN with zeros
     values = sterf(t.diag, t.off) if len(t.diag) else t.diag
     return np.full(len(t.diag), np.nan) if values is None else values[::-1]
 

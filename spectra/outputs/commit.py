@@ -69,4 +69,4 @@ def _earlier_outputs(out: Path) -> set[str]:
     outputs = earlier.get("outputs") if isinstance(earlier, dict) else None
     if not isinstance(outputs, dict):
         return set()
-    return {name for name in outputs or () if is_output_name(name)}
+    return {name for name in outputs if is_output_name(name)}
