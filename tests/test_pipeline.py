@@ -181,24 +181,35 @@ def test_wrong_options_say_what_is_expected(options: dict[str, object], text: st
         spectra.RunConfig(**options)  # type: ignore[arg-type]
 
 
+# A job started in the background inherits an ignored SIGINT; this child listens wherever it runs.
+LISTENING = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from spectra.cli import main; main()"
+)
+
+
 def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     src, out = write_synthetic(tmp_path / "m"), tmp_path / "o"
-    options = ["--out", str(out), "--repeats", "2000"]  # minutes of work
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spectra.cli", "run", str(src), *options],
+    options = ["run", str(src), "--out", str(out), "--repeats", "2000"]  # minutes of work
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTENING, *options],
         env={**os.environ, "PYTHONPATH": str(Path(spectra.__file__).parents[1])},
         stderr=subprocess.PIPE,
         text=True,
-    )
-    time.sleep(3)
-    for _ in range(20):  # JAX has been seen to swallow one that falls into a callback of its own
-        process.send_signal(signal.SIGINT)
+    ) as process:
         try:
-            process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    _, errors = process.communicate(timeout=30)
+            time.sleep(3)
+            for _ in range(10):  # JAX has been seen to swallow one in a callback of its own
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(timeout=2)
+                except subprocess.TimeoutExpired:
+                    continue
+                break
+        finally:
+            process.kill()
+        assert process.stderr is not None
+        errors = process.stderr.read()
     assert process.returncode == 130
     assert errors.endswith("Interrupted.\n")
     assert not out.exists()
