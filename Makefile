@@ -46,8 +46,8 @@ types:
 # The runtime lock is constrained by the development lock: one environment can hold both.
 lock:
 	@$(setup) requirements/dev.txt
-	$(lock) pyproject.toml --extra dev requirements/build.in -o requirements/dev.txt
-	$(lock) pyproject.toml requirements/build.in -c requirements/dev.txt -o requirements/run.txt
+	$(lock) pyproject.toml --extra dev --extra extract --extra gguf requirements/build.in -o requirements/dev.txt
+	$(lock) pyproject.toml --extra extract --extra gguf requirements/build.in -c requirements/dev.txt -o requirements/run.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from spectra.artifacts._layout import FORMAT_VERSION, Config, Index, Layer, Shard
-from spectra.artifacts._record import Record, show
 from spectra.artifacts._shardnames import check_layer_in_name, check_shard_name
 from spectra.errors import (
     DuplicateShardError,
@@ -15,6 +14,7 @@ from spectra.errors import (
     ShardRangeError,
     TotalsError,
 )
+from spectra.json_fields import Fields, show
 from spectra.strict_json import JSON
 
 STORAGE_DTYPES = ("bfloat16", "float16", "float32")
@@ -32,7 +32,7 @@ def parse_config(raw: JSON, where: str) -> Config:
     one saved layer, its `final_norm` unknown. `num_samples` or `num_steps` left out is 0 here and
     filled in by `settle_counts`.
     """
-    record = Record.of(raw, where)
+    record = Fields.of(raw, where)
     version = parse_version(record)
     num_tokens = record.integer("num_tokens")
     layer = record.integer("layer")
@@ -54,7 +54,7 @@ def parse_config(raw: JSON, where: str) -> Config:
 
 def settle_counts(config: Config, raw: JSON, where: str, index: Index) -> Config:
     """`config` with its sample and step counts compared to the index, or filled in from it."""
-    record = Record.of(raw, where)
+    record = Fields.of(raw, where)
     num_samples = len(index.samples)
     num_steps = sum(len(sample.steps) for sample in index.samples)
     for name, count in (("num_samples", num_samples), ("num_steps", num_steps)):
@@ -67,7 +67,7 @@ def settle_counts(config: Config, raw: JSON, where: str, index: Index) -> Config
     return replace(config, num_samples=num_samples, num_steps=num_steps)
 
 
-def parse_version(record: Record) -> int:
+def parse_version(record: Fields) -> int:
     """`format_version`, 1 where absent; a newer one than this reader's is refused."""
     if "format_version" not in record.fields:
         return FORMAT_VERSION
@@ -80,7 +80,7 @@ def parse_version(record: Record) -> int:
     return version
 
 
-def _storage_dtype(record: Record) -> str:
+def _storage_dtype(record: Fields) -> str:
     name = record.text("storage_dtype")
     if name not in STORAGE_DTYPES:
         raise FieldValueError(
@@ -90,7 +90,7 @@ def _storage_dtype(record: Record) -> str:
     return name
 
 
-def _saved_layers(record: Record, primary: int, layers: tuple[Layer, ...]) -> tuple[int, ...]:
+def _saved_layers(record: Fields, primary: int, layers: tuple[Layer, ...]) -> tuple[int, ...]:
     listed = tuple(layer.index for layer in layers)
     if "saved_layers" not in record.fields:
         return listed
@@ -109,7 +109,7 @@ def _saved_layers(record: Record, primary: int, layers: tuple[Layer, ...]) -> tu
     return tuple(saved)
 
 
-def _layers(record: Record, primary: int, num_tokens: int) -> tuple[Layer, ...]:
+def _layers(record: Fields, primary: int, num_tokens: int) -> tuple[Layer, ...]:
     shards = _shards(record, primary, num_tokens)
     if "layers" not in record.fields:
         return (Layer(primary, None, shards),)
@@ -130,12 +130,12 @@ def _layers(record: Record, primary: int, num_tokens: int) -> tuple[Layer, ...]:
     return result
 
 
-def _layer(entry: Record, num_tokens: int) -> Layer:
+def _layer(entry: Fields, num_tokens: int) -> Layer:
     index = entry.integer("index")
     return Layer(index, entry.boolean_or_none("final_norm"), _shards(entry, index, num_tokens))
 
 
-def _shards(record: Record, layer: int, num_tokens: int) -> tuple[Shard, ...]:
+def _shards(record: Fields, layer: int, num_tokens: int) -> tuple[Shard, ...]:
     """The record's `shards` in row order; they must tile [0, num_tokens)."""
     shards = [_shard(entry, layer) for entry in record.records("shards")]
     _refuse_duplicates(shards, record.where)
@@ -153,7 +153,7 @@ def _shards(record: Record, layer: int, num_tokens: int) -> tuple[Shard, ...]:
     return tuple(shards)
 
 
-def _shard(entry: Record, layer: int) -> Shard:
+def _shard(entry: Fields, layer: int) -> Shard:
     file = entry.text("file")
     check_shard_name(file, entry.where)
     check_layer_in_name(file, layer, entry.where)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from spectra.artifacts._layout import TENSOR_NAME, Sample, Step
+from spectra.artifacts._layout import FORMAT_VERSION, TENSOR_NAME, Sample, Step
 from spectra.artifacts._rows import DTYPES
 from spectra.artifacts._shardnames import shard_name
 from spectra.strict_json import JSON, JSONObject, dumps
@@ -14,6 +14,55 @@ Cuts = list[tuple[int, int]]
 
 TENSOR_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 """safetensors' names of the storage dtypes."""
+
+
+def cut_shards(samples: Sequence[Sample], shard_rows: int) -> Cuts:
+    """Row ranges of the shards, each ending where a sample ends.
+
+    A shard has at most `shard_rows` rows, save that a longer sample has a longer one of its own.
+    """
+    cuts: Cuts = []
+    start = end = 0
+    for sample_end in sorted(s.global_offset + s.num_tokens for s in samples):
+        if sample_end - start > shard_rows and end > start:
+            cuts.append((start, end))
+            start = end
+        end = sample_end
+    return [*cuts, (start, end)] if end > start else cuts
+
+
+def config_document(
+    *,
+    model: str,
+    primary: int,
+    layers: Mapping[int, bool | None],
+    dim: int,
+    dtype: str,
+    samples: Sequence[Sample],
+    cuts: Cuts,
+) -> dict[str, JSON]:
+    """config.json of `layers`, whose values say whether the final norm was applied."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "model": model,
+        "layer": primary,
+        "saved_layers": list(layers),
+        "hidden_dim": dim,
+        "storage_dtype": dtype,
+        "num_tokens": cuts[-1][1] if cuts else 0,
+        "num_samples": len(samples),
+        "num_steps": sum(len(sample.steps) for sample in samples),
+        "shards": shard_entries(primary, cuts),
+        "layers": [
+            {"index": layer, "final_norm": final_norm, "shards": shard_entries(layer, cuts)}
+            for layer, final_norm in layers.items()
+        ],
+    }
+
+
+def index_document(samples: Sequence[Sample]) -> dict[str, JSON]:
+    """index.json."""
+    return {"format_version": FORMAT_VERSION, "samples": sample_entries(samples)}
 
 
 def shard_entries(layer: int, cuts: Cuts) -> JSON:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra.artifacts._layout import TENSOR_NAME
-from spectra.artifacts._record import Record, show
 from spectra.errors import (
     InputError,
     MissingTensorError,
@@ -23,6 +22,7 @@ from spectra.errors import (
     TruncatedShardError,
 )
 from spectra.files import refuse_lfs_pointer, stat_regular, unreadable
+from spectra.json_fields import Fields, show
 from spectra.strict_json import loads
 
 LONGEST_HEADER = 100_000_000
@@ -60,12 +60,25 @@ class ShardHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tensor:
+class TensorEntry:
+    """One tensor: safetensors' name of its dtype, its shape, its bytes within the data."""
+
     name: str
     dtype: str
     shape: tuple[int, ...]
     begin: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class SafetensorsHeader:
+    """All tensors of one file, and where its data begin; `identity`, `sha256` as `ShardHeader`."""
+
+    path: Path
+    tensors: tuple[TensorEntry, ...]
+    data_start: int
+    identity: tuple[int, int, int, int]
+    sha256: str
 
 
 def identity_of(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -76,8 +89,25 @@ def identity_of(status: os.stat_result) -> tuple[int, int, int, int]:
 def read_header(path: Path) -> ShardHeader:
     """The header of the shard at `path`, compared with the file's size.
 
+    Raises what `read_tensors` raises, or `MissingTensorError`.
+    """
+    header = read_tensors(path)
+    for tensor in header.tensors:
+        if tensor.name == TENSOR_NAME:
+            offset = header.data_start + tensor.begin
+            return ShardHeader(tensor.dtype, tensor.shape, offset, header.identity, header.sha256)
+    names = ", ".join(ascii(tensor.name) for tensor in header.tensors[:20]) or "none"
+    raise MissingTensorError(
+        f"{path} has no tensor {TENSOR_NAME!r}; its tensors are: {names}. "
+        "Expected the shard of a hidden-state artifact."
+    )
+
+
+def read_tensors(path: Path) -> SafetensorsHeader:
+    """The header of the safetensors file at `path`, compared with the file's size.
+
     Raises what `spectra.files` raises, `ShardHeaderError`, `TruncatedShardError`,
-    `TrailingBytesError`, `MissingTensorError`, or a `Json…Error` for the header's text.
+    `TrailingBytesError`, or a `Json…Error` for the header's text.
     """
     status = stat_regular(path)
     text = _header_bytes(path, status.st_size)
@@ -85,16 +115,8 @@ def read_header(path: Path) -> ShardHeader:
     start = _LENGTH_BYTES + len(text)
     _check_tiling(tensors, path)
     _check_size(path, start + max((tensor.end for tensor in tensors), default=0), status.st_size)
-    for tensor in tensors:
-        if tensor.name == TENSOR_NAME:
-            digest = hashlib.sha256(text).hexdigest()
-            offset = start + tensor.begin
-            return ShardHeader(tensor.dtype, tensor.shape, offset, identity_of(status), digest)
-    names = ", ".join(ascii(tensor.name) for tensor in tensors[:20]) or "none"
-    raise MissingTensorError(
-        f"{path} has no tensor {TENSOR_NAME!r}; its tensors are: {names}. "
-        "Expected the shard of a hidden-state artifact."
-    )
+    digest = hashlib.sha256(text).hexdigest()
+    return SafetensorsHeader(path, tuple(tensors), start, identity_of(status), digest)
 
 
 def _header_bytes(path: Path, size: int) -> bytes:
@@ -119,13 +141,13 @@ def _header_bytes(path: Path, size: int) -> bytes:
         raise unreadable(path, error) from None
 
 
-def _tensors(text: bytes, where: str) -> list[_Tensor]:
-    record = Record.of(loads(text, where=where), where)
+def _tensors(text: bytes, where: str) -> list[TensorEntry]:
+    record = Fields.of(loads(text, where=where), where)
     names = [name for name in record.fields if name != "__metadata__"]
-    return [_tensor(name, Record.of(record.get(name), f"{where}: {name!a}")) for name in names]
+    return [_tensor(name, Fields.of(record.get(name), f"{where}: {name!a}")) for name in names]
 
 
-def _tensor(name: str, entry: Record) -> _Tensor:
+def _tensor(name: str, entry: Fields) -> TensorEntry:
     dtype = entry.text("dtype")
     if dtype not in _BITS:
         raise ShardHeaderError(
@@ -139,10 +161,10 @@ def _tensor(name: str, entry: Record) -> _Tensor:
             f"{dtype}, which needs {math.prod(shape) * _BITS[dtype] // 8:,} bytes. "
             "The header is damaged; fetch or write the file again."
         )
-    return _Tensor(name, dtype, shape, *offsets)
+    return TensorEntry(name, dtype, shape, *offsets)
 
 
-def _naturals(entry: Record, key: str) -> tuple[int, ...]:
+def _naturals(entry: Fields, key: str) -> tuple[int, ...]:
     values = entry.array(key)
     if not all(type(value) is int and value >= 0 for value in values):
         raise ShardHeaderError(
@@ -151,7 +173,7 @@ def _naturals(entry: Record, key: str) -> tuple[int, ...]:
     return tuple(value for value in values if type(value) is int)
 
 
-def _check_tiling(tensors: list[_Tensor], path: Path) -> None:
+def _check_tiling(tensors: list[TensorEntry], path: Path) -> None:
     end, before = 0, "the start of the data"
     for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)):
         if tensor.begin != end:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 from spectra.artifacts._config import parse_version
 from spectra.artifacts._layout import NO_EXTRA, Index, Sample, Step
-from spectra.artifacts._notes import Notes
-from spectra.artifacts._record import MAX_INTEGER, Record, show
 from spectra.errors import (
     DuplicateSampleError,
     FieldTypeError,
@@ -19,6 +17,8 @@ from spectra.errors import (
     SampleRangeError,
     StepRangeError,
 )
+from spectra.json_fields import MAX_INTEGER, Fields, show
+from spectra.notes import Notes
 from spectra.strict_json import JSON, JSONObject
 
 _INDEX_FIELDS = frozenset({"format_version", "samples"})
@@ -37,7 +37,7 @@ _STEP_FIELDS = frozenset({*_RANGE_FIELDS, *(key for key, _, _ in _OPTIONAL_FIELD
 
 def parse_index(raw: JSON, where: str, num_tokens: int) -> Index:
     """The index in `raw`, read from `where`, of shards that hold `num_tokens` rows."""
-    record = Record.of(raw, where)
+    record = Fields.of(raw, where)
     version = parse_version(record)
     notes = Notes()
     samples = tuple(_sample(entry, num_tokens, notes) for entry in record.records("samples"))
@@ -66,7 +66,7 @@ class _Place:
         return f"{self.where}.steps[{number}] (sample {show(self.sample_id)})"
 
 
-def _sample(entry: Record, num_tokens: int, notes: Notes) -> Sample:
+def _sample(entry: Fields, num_tokens: int, notes: Notes) -> Sample:
     sample_id = entry.identifier("sample_id")
     offset, length = entry.integer("global_offset"), entry.integer("num_tokens")
     if offset + length > num_tokens:

@@ -16,20 +16,15 @@ import numpy as np
 from spectra.artifacts._config import parse_config
 from spectra.artifacts._encode import (
     Cuts,
+    config_document,
+    cut_shards,
+    index_document,
     index_text,
-    sample_entries,
-    shard_entries,
     shard_header,
     with_extra,
 )
 from spectra.artifacts._index import parse_index
-from spectra.artifacts._layout import (
-    CONFIG_NAME,
-    FORMAT_VERSION,
-    INDEX_NAME,
-    NO_EXTRA,
-    Sample,
-)
+from spectra.artifacts._layout import CONFIG_NAME, INDEX_NAME, NO_EXTRA, Sample
 from spectra.artifacts._shardnames import shard_name
 from spectra.artifacts._source import Blocks, Source
 from spectra.atomic import output_error, replacing, sync_directory, write_bytes
@@ -70,60 +65,38 @@ def write_artifact(  # noqa: PLR0913  each is a fact of the artifact
         OutputError: The operating system refuses.
     """
     path = Path(path)
-    cuts = _cuts(samples, shard_rows)
+    cuts = cut_shards(samples, shard_rows)
     sources = {layer: Source(layer, blocks) for layer, blocks in sorted(layers.items())}
     main = sources[max(sources) if primary is None else primary]
-    known = _config(model, main, sources, samples, cuts, final_norm)
-    config = with_extra(known, extra)
-    index = with_extra(
-        {"format_version": FORMAT_VERSION, "samples": sample_entries(samples)}, index_extra
+    known = config_document(
+        model=model,
+        primary=main.layer,
+        layers=dict.fromkeys(sources, final_norm),
+        dim=main.dim,
+        dtype=main.dtype,
+        samples=samples,
+        cuts=cuts,
     )
-    parse_config(config, str(path / CONFIG_NAME))
-    parse_index(index, str(path / INDEX_NAME), cuts[-1][1] if cuts else 0)
+    config = with_extra(known, extra)
+    index = with_extra(index_document(samples), index_extra)
+    check_documents(path, config, index)
     _prepare(path)
     for source in sources.values():
         _write_layer(path, source, main, cuts)
-    write_bytes(path / INDEX_NAME, index_text(index).encode())
-    write_bytes(path / CONFIG_NAME, dumps(config).encode())
+    write_documents(path, config, index)
     return path
 
 
-def _config(
-    model: str,
-    main: Source,
-    sources: Mapping[int, Source],
-    samples: Sequence[Sample],
-    cuts: Cuts,
-    final_norm: bool | None,
-) -> dict[str, JSON]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "model": model,
-        "layer": main.layer,
-        "saved_layers": list(sources),
-        "hidden_dim": main.dim,
-        "storage_dtype": main.dtype,
-        "num_tokens": cuts[-1][1] if cuts else 0,
-        "num_samples": len(samples),
-        "num_steps": sum(len(sample.steps) for sample in samples),
-        "shards": shard_entries(main.layer, cuts),
-        "layers": [
-            {"index": layer, "final_norm": final_norm, "shards": shard_entries(layer, cuts)}
-            for layer in sources
-        ],
-    }
+def check_documents(path: Path, config: dict[str, JSON], index: dict[str, JSON]) -> None:
+    """Raise what the reader would, were these the config.json and index.json in `path`."""
+    parsed = parse_config(config, str(path / CONFIG_NAME))
+    parse_index(index, str(path / INDEX_NAME), parsed.num_tokens)
 
 
-def _cuts(samples: Sequence[Sample], shard_rows: int) -> Cuts:
-    """Row ranges of the shards, each ending where a sample ends."""
-    cuts: Cuts = []
-    start = end = 0
-    for sample_end in sorted(s.global_offset + s.num_tokens for s in samples):
-        if sample_end - start > shard_rows and end > start:
-            cuts.append((start, end))
-            start = end
-        end = sample_end
-    return [*cuts, (start, end)] if end > start else cuts
+def write_documents(path: Path, config: dict[str, JSON], index: dict[str, JSON]) -> None:
+    """Write index.json, then config.json, which declares the directory whole."""
+    write_bytes(path / INDEX_NAME, index_text(index).encode())
+    write_bytes(path / CONFIG_NAME, dumps(config).encode())
 
 
 def _prepare(path: Path) -> None:

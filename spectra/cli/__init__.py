@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from spectra._version import __version__
-from spectra.cli import _diff, _info, _run, _verify
+from spectra.cli import _diff, _info, _run, _traces, _verify
 from spectra.cli._guard import INTERRUPTED, guarded
 from spectra.cli._text import escape_on_streams
 
@@ -57,6 +57,7 @@ for _name, _command, _example in (
     ("diff", _diff.diff, _diff.EXAMPLE),
 ):
     app.command(_name, epilog=f"Example:\n\n  {_example}")(guarded(_command))
+app.add_typer(_traces.app, name="traces")
 
 
 def main() -> None:

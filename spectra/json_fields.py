@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import cast
 
 from spectra.errors import FieldTypeError, FieldValueError, MissingFieldError
 from spectra.strict_json import JSON, JSONObject
@@ -28,14 +29,14 @@ def show(value: JSON) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Fields:
     """A JSON object's fields; `where` reads "file: path.to.object"."""
 
     fields: JSONObject
     where: str
 
     @classmethod
-    def of(cls, value: JSON, where: str) -> Record:
+    def of(cls, value: JSON, where: str) -> Fields:
         """Raises `FieldTypeError` unless `value` is an object."""
         if not isinstance(value, dict):
             raise FieldTypeError(f"{where} is {show(value)}; expected an object.")
@@ -64,6 +65,22 @@ class Record:
     def integer_or_none(self, key: str, *, high: int = MAX_INTEGER) -> int | None:
         """A non-negative integer, or None where the field is null or absent."""
         return None if self.fields.get(key) is None else self.integer(key, high=high)
+
+    def number(self, key: str, *, above: float = 0) -> float:
+        """A number larger than `above`; an integer is one too."""
+        value = self.get(key)
+        if type(value) not in {int, float}:
+            raise self._type(key, "a number")
+        number = float(cast(float, value))
+        if not number > above:
+            raise FieldValueError(
+                f"{self.where}: {key} is {show(value)}; expected a number above {above:g}."
+            )
+        return number
+
+    def number_or_none(self, key: str, *, above: float = 0) -> float | None:
+        """As `number`, or None where the field is null or absent."""
+        return None if self.fields.get(key) is None else self.number(key, above=above)
 
     def boolean_or_none(self, key: str) -> bool | None:
         """True, false, or None where the field is null or absent."""
@@ -97,10 +114,10 @@ class Record:
             raise self._type(key, "an array")
         return value
 
-    def records(self, key: str) -> list[Record]:
+    def records(self, key: str) -> list[Fields]:
         """An array of objects."""
         prefix = f"{self.where}: {key}" if self.where.endswith(".json") else f"{self.where}.{key}"
-        return [Record.of(value, f"{prefix}[{i}]") for i, value in enumerate(self.array(key))]
+        return [Fields.of(value, f"{prefix}[{i}]") for i, value in enumerate(self.array(key))]
 
     def others(self, known: Collection[str]) -> dict[str, JSON]:
         """The fields that are not among `known`."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from spectra.artifacts._layout import Step
-from spectra.artifacts._record import show
+from spectra.json_fields import show
 
 _SEGMENTS = {
     "thought": "thought",
