@@ -1,0 +1,48 @@
+"""Every way the store can refuse or fail, beside what `spectra.errors` has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spectra.errors import InputError, OutputError, UsageError
+
+
+class RepeatedLayerError(UsageError):
+    """One layer is to be saved twice."""
+
+
+class StoreBusyError(UsageError):
+    """Another run is writing to the directory."""
+
+
+class FingerprintMismatchError(UsageError):
+    """The directory was begun or completed with other options, inputs or software."""
+
+
+class ForeignArtifactError(UsageError):
+    """The directory holds shards that no extraction of ours began."""
+
+
+class DamagedArtifactError(InputError):
+    """The directory was completed, but its files are no longer whole."""
+
+
+class JournalError(InputError):
+    """The journal does not begin with the record of the extraction that it belongs to."""
+
+
+class DiskSpaceError(OutputError):
+    """The disk has less free space than the plan needs."""
+
+
+class UnfinishedStoreError(OutputError):
+    """The artifact was to be completed while batches were still unwritten."""
+
+
+def interrupted(path: Path, error: OSError) -> OutputError:
+    """The error to raise when the operating system refuses a write in the middle of a run."""
+    return OutputError(
+        f"{path} cannot be written: {error.strerror or error}. The samples finished so far are "
+        "kept. Check the disk's free space and the directory's permissions, then run the same "
+        "command again: it goes on from there."
+    )

@@ -1,0 +1,98 @@
+"""The journal: which batches stand on the disk, so that a killed run goes on where it was.
+
+JSON lines. The first is the record of the extraction (`identity.py`); each further one names a
+batch whose rows had reached the disk in all layers before the line was written. A kill can tear
+the last line: it is ignored, and so is whatever follows a line that cannot be read, since
+computing a batch again is always right.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from extract.store.errors import JournalError, interrupted
+from extract.store.plan import Plan
+from spectra.atomic import write_bytes
+from spectra.errors import InputError
+from spectra.files import read_capped
+from spectra.strict_json import JSON, JSONObject, dumps, loads
+
+JOURNAL_NAME = "extraction.journal"
+_LARGEST_JOURNAL = 1 << 30
+
+
+def read_journal(path: Path) -> tuple[JSONObject, frozenset[int]]:
+    """The extraction's record and the numbers of the finished batches.
+
+    Raises `JournalError` when the first line is no such record.
+    """
+    first, *others = read_capped(path, _LARGEST_JOURNAL).split(b"\n")
+    record = _object(first, path)
+    if record is None or not others:
+        raise JournalError(
+            f"{path}: line 1 is not the record of an extraction; expected a JSON object. The "
+            "journal is damaged, so what was computed cannot be used: start over with --fresh."
+        )
+    finished = set()
+    for line in others:  # the last one is torn, or nothing
+        batch = (_object(line, path) or {}).get("batch")
+        if type(batch) is not int:
+            break
+        finished.add(batch)
+    return record, frozenset(finished)
+
+
+class Journal:
+    """The journal of a run, open for appending; a context manager."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        self._path = path
+        self._plan = plan
+
+    def begin(self, record: JSONObject, finished: Iterable[int]) -> None:
+        """Replace what is there by the record and these batches, atomically."""
+        lines = [dumps(record, indent=None), *map(self._line, sorted(finished))]
+        write_bytes(self._path, "".join(lines).encode())
+
+    def __enter__(self) -> Journal:
+        try:
+            self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except OSError as error:
+            raise interrupted(self._path, error) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._handle)
+
+    def append(self, batches: Iterable[int]) -> None:
+        """Add batches whose rows are on the disk; on return the lines are there too."""
+        text = "".join(map(self._line, batches)).encode()
+        try:
+            if os.write(self._handle, text) != len(text):
+                raise OSError("only a part of a line was written; the disk may be full")
+            os.fsync(self._handle)
+        except OSError as error:
+            raise interrupted(self._path, error) from None
+
+    def _line(self, batch: int) -> str:
+        samples: list[JSON] = [
+            self._plan.samples[sample].entry.sample_id
+            for sample in self._plan.batches[batch].samples
+        ]
+        return dumps({"batch": batch, "samples": samples}, indent=None)
+
+
+def _object(line: bytes, path: Path) -> JSONObject | None:
+    try:
+        value = loads(line, where=str(path))
+    except InputError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,98 @@
+"""Opening a store: the lock, what an earlier run left, the files, the writer, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from extract.store import standing
+from extract.store.errors import interrupted
+from extract.store.identity import extraction_record
+from extract.store.journal import JOURNAL_NAME, Journal
+from extract.store.lock import locked
+from extract.store.plan import Plan
+from extract.store.shards import ShardFiles
+from extract.store.sink import Sink
+from extract.store.store import Session, Store
+from extract.store.writer import BackgroundWriter
+from spectra.strict_json import JSON, JSONObject
+
+QUEUE_BYTES = 1 << 30
+"""States that may wait for the disk; on a device they hold its memory until then."""
+
+JOURNAL_INTERVAL = 1.0
+"""Seconds of work that a kill may lose, beside the batch being computed."""
+
+
+@contextmanager
+def open_store(
+    directory: Path,
+    plan: Plan,
+    fingerprint: Mapping[str, JSON],
+    *,
+    fresh: bool = False,
+    queue_bytes: int = QUEUE_BYTES,
+) -> Iterator[Store]:
+    """The store of `plan` in `directory`, new, or where the run before left it.
+
+    Leaving the block normally writes what is queued; leaving it by an exception drops that. Either
+    way the directory can be opened again and goes on from its finished batches.
+
+    Args:
+        directory: Made where absent. Files that are no part of an artifact stay untouched.
+        plan: What to write.
+        fingerprint: Whatever else decides the bytes: weights, options, versions. A directory that
+            was begun with another plan or fingerprint is refused.
+        fresh: Delete what the directory has of an artifact, finished or not, and start over.
+        queue_bytes: States that may wait for the disk.
+
+    Raises:
+        UsageError: `StoreBusyError`, `FingerprintMismatchError`, `ForeignArtifactError`.
+        InputError: `JournalError`, `DamagedArtifactError`, or what reading config.json raises.
+        OutputError: `DiskSpaceError`, or the operating system refuses.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise interrupted(directory, error) from None
+    record = extraction_record(plan, fingerprint)
+    with locked(directory):
+        if not fresh and standing.is_complete(directory, record):
+            standing.drop_journal(directory)
+            yield Store(directory, plan, record, None)
+            return
+        files = ShardFiles(directory, plan)
+        journal = Journal(directory / JOURNAL_NAME, plan)
+        finished = _make_ready(directory, plan, record, files, journal, fresh=fresh)
+        with closing(files), journal:
+            sink = Sink(plan, files, journal)
+            writer = BackgroundWriter(sink.settle, limit=queue_bytes, interval=JOURNAL_INTERVAL)
+            try:
+                yield Store(directory, plan, record, Session(files, sink, writer, finished))
+                writer.drain()
+            finally:
+                writer.close(discard=True)
+
+
+def _make_ready(
+    directory: Path,
+    plan: Plan,
+    record: JSONObject,
+    files: ShardFiles,
+    journal: Journal,
+    *,
+    fresh: bool,
+) -> frozenset[int]:
+    """Journal and shards, in this order; the numbers of the finished batches."""
+    if fresh:
+        freed = standing.owned_bytes(directory)
+        standing.check_space(directory, plan.totals.bytes, freed=freed)
+        standing.clear(directory)
+    missing = files.missing()
+    finished = standing.finished_batches(directory, plan, record, missing)
+    standing.check_space(directory, files.to_reserve(missing))
+    standing.sweep(directory)
+    journal.begin(record, finished)
+    files.create(missing)
+    return finished

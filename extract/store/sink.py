@@ -1,0 +1,50 @@
+"""The end of the line for states: rows into shards, then batches into the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.store.buckets import Batch
+from extract.store.journal import Journal
+from extract.store.plan import Plan
+from extract.store.shards import ShardFiles
+
+if TYPE_CHECKING:
+    import jax
+
+States: TypeAlias = "NDArray[Any] | jax.Array"
+"""One layer of a batch, [B, T, hidden_dim] in the storage dtype."""
+
+
+class Sink:
+    """Takes batches on the writer's thread."""
+
+    def __init__(self, plan: Plan, files: ShardFiles, journal: Journal) -> None:
+        self._plan = plan
+        self._files = files
+        self._journal = journal
+        self._written: list[int] = []
+
+    def put(self, batch: Batch, layer: int, states: States) -> None:
+        """Write the kept rows of one layer."""
+        host = np.asarray(states)
+        for row, number in enumerate(batch.samples):
+            sample = self._plan.samples[number]
+            offset = sample.entry.global_offset
+            for start, end in sample.kept:
+                self._files.write(layer, offset, host[row, start:end])
+                offset += end - start
+
+    def finish(self, batch: int) -> None:
+        """Note that all layers of the batch were put."""
+        self._written.append(batch)
+
+    def settle(self) -> None:
+        """Flush the shards; only then may the journal tell of the batches."""
+        self._files.sync()
+        if self._written:
+            self._journal.append(self._written)
+            self._written.clear()

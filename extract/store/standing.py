@@ -1,0 +1,151 @@
+"""What stands in a directory before a run: to go on with, to refuse, to clear away."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from extract.store.errors import (
+    DamagedArtifactError,
+    DiskSpaceError,
+    FingerprintMismatchError,
+    ForeignArtifactError,
+    interrupted,
+)
+from extract.store.identity import differences
+from extract.store.journal import JOURNAL_NAME, read_journal
+from extract.store.plan import Plan
+from extract.store.shards import ShardFile, allocated
+from spectra.artifacts import open_artifact
+from spectra.artifacts._layout import CONFIG_NAME
+from spectra.artifacts._open import LARGEST_CONFIG
+from spectra.atomic import sync_directory
+from spectra.errors import InputError
+from spectra.strict_json import JSONObject, load
+
+RECORD_NAME = "extraction"
+"""The field of config.json that holds the record."""
+
+_OWNED = re.compile(r"index\.json|hidden_states_layer\d+_shard\d+\.safetensors(\.partial)?")
+_TEMPORARY = re.compile(r"\.spectra-[0-9a-f]{16}\.tmp")
+
+
+def is_complete(directory: Path, record: JSONObject) -> bool:
+    """Whether the directory already holds the whole artifact of this record.
+
+    Raises `ForeignArtifactError`, `FingerprintMismatchError` or `DamagedArtifactError` for one
+    that is another's, of another record, or no longer readable.
+    """
+    path = directory / CONFIG_NAME
+    if not path.exists():
+        return False
+    config = load(path, max_bytes=LARGEST_CONFIG)
+    found = config.get(RECORD_NAME) if isinstance(config, dict) else None
+    if not isinstance(found, dict):
+        raise _foreign(directory, f"an artifact whose {CONFIG_NAME} tells of no extraction")
+    _check_same(directory, found, record)
+    try:
+        open_artifact(directory)
+    except InputError as error:
+        raise DamagedArtifactError(
+            f"{directory} was extracted completely, but can no longer be read: {error} "
+            "To extract it again, start over with --fresh."
+        ) from None
+    return True
+
+
+def finished_batches(
+    directory: Path, plan: Plan, record: JSONObject, missing: Iterable[ShardFile]
+) -> frozenset[int]:
+    """The batches that the journal tells of and whose shards are not among `missing`.
+
+    Raises `ForeignArtifactError` where shards lie without a journal, and what `is_complete`
+    raises for another record.
+    """
+    path = directory / JOURNAL_NAME
+    if not path.exists():
+        stray = next(_named(directory, _OWNED), None)
+        if stray is not None:
+            raise _foreign(directory, f"{stray.name} and no journal of an extraction")
+        return frozenset()
+    found, batches = read_journal(path)
+    _check_same(directory, found, record)
+    lost = {file.number for file in missing}
+    return frozenset(
+        batch
+        for batch in batches & set(range(len(plan.batches)))
+        if lost.isdisjoint(plan.shard_of(sample) for sample in plan.batches[batch].samples)
+    )
+
+
+def check_space(directory: Path, needed: int, *, freed: int = 0) -> None:
+    """Raise `DiskSpaceError` unless the disk has `needed` bytes once `freed` are given back."""
+    try:
+        free = shutil.disk_usage(directory).free + freed
+    except OSError as error:
+        raise interrupted(directory, error) from None
+    if needed > free:
+        raise DiskSpaceError(
+            f"{directory}: the shards need {needed:,} bytes more, and the disk has {free:,} free. "
+            f"Free {needed - free:,} bytes, save fewer layers, keep step tokens only, or choose a "
+            "directory on another disk."
+        )
+
+
+def clear(directory: Path) -> None:
+    """Remove what an artifact or an extraction left, config.json first and the journal next.
+
+    So no config lists files that are gone and no journal tells of them, whenever it is stopped.
+    """
+    _remove(directory, [directory / CONFIG_NAME])
+    _remove(directory, [directory / JOURNAL_NAME])
+    _remove(directory, _named(directory, _OWNED))
+
+
+def sweep(directory: Path) -> None:
+    """Remove the temporaries of atomic writes that were killed; none is in use, under the lock."""
+    _remove(directory, _named(directory, _TEMPORARY))
+
+
+def drop_journal(directory: Path) -> None:
+    """Remove the journal of an artifact that is complete."""
+    _remove(directory, [directory / JOURNAL_NAME])
+
+
+def owned_bytes(directory: Path) -> int:
+    """Bytes of disk that `clear` gives back."""
+    return sum(allocated(path) for path in _named(directory, _OWNED))
+
+
+def _named(directory: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
+    for path in sorted(directory.iterdir()):
+        if pattern.fullmatch(path.name):
+            yield path
+
+
+def _remove(directory: Path, paths: Iterable[Path]) -> None:
+    try:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        sync_directory(directory)
+    except OSError as error:
+        raise interrupted(directory, error) from None
+
+
+def _check_same(directory: Path, found: JSONObject, record: JSONObject) -> None:
+    fields = differences(found, record)
+    if fields:
+        raise FingerprintMismatchError(
+            f"{directory} holds an extraction that differs from this one: {'; '.join(fields)}. "
+            "Repeat the old options to go on with it, choose another directory, or start over "
+            "with --fresh, which deletes what is there."
+        )
+
+
+def _foreign(directory: Path, what: str) -> ForeignArtifactError:
+    return ForeignArtifactError(
+        f"{directory} holds {what}, so this run did not begin it. Expected an empty directory or "
+        "one that the same command left: choose another, or give --fresh to delete what is there."
+    )
