@@ -1,0 +1,17 @@
+"""The ways in which a model can be one that this decoder does not compute."""
+
+from __future__ import annotations
+
+from spectra.errors import InputError
+
+
+class UnsupportedModelError(InputError):
+    """The config describes an architecture or a setting that is not implemented."""
+
+
+class WeightsMismatchError(InputError):
+    """Tensors are missing, unexpected or of another shape than the config says."""
+
+
+class AttentionCheckError(InputError):
+    """The attention chosen for this device disagrees with the plain one."""

@@ -1,0 +1,114 @@
+"""Running a decoder over batches of token ids and keeping the states of chosen layers.
+
+One block is compiled for each shape and layer kind, not the whole model: a block's program runs
+once for every layer that has its kind, with that layer's weights. Compiling takes about a second a
+shape whatever the depth, and a run stops after the highest layer that is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+from numpy.typing import NDArray
+
+from extract.decoder.modules import Attend, Decoder, Tables
+from extract.decoder.placement import Placement
+from extract.decoder.rope import tables
+from extract.decoder.spec import DecoderSpec, Rope
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """A layer whose states are kept: 0 is the embeddings, k the residual stream after block k.
+
+    `final_norm` applies the model's final norm to them.
+    """
+
+    layer: int
+    final_norm: bool = False
+
+
+class Forward:
+    """A decoder with its attention, compiled as shapes come."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        spec: DecoderSpec,
+        *,
+        taps: Sequence[Tap],
+        attend: Attend,
+        placement: Placement,
+        storage: DTypeLike = jnp.bfloat16,
+    ) -> None:
+        self._spec = spec
+        self._taps = {tap.layer: tap for tap in taps}
+        self._attend = placement.over_heads(attend, spec.num_kv_heads)
+        self._placement = placement
+        self._storage = jnp.dtype(storage)
+        self._embed = nnx.split(decoder.embed_tokens)
+        self._blocks = [nnx.split(block) for block in decoder.layers]
+        self._precision = "highest" if decoder.dtype == jnp.float32 else "default"
+        self._norm = None if decoder.norm is None else nnx.split(decoder.norm)
+
+    def __call__(self, token_ids: NDArray[np.int32]) -> dict[int, Array]:
+        """States [B, T, d] of the storage dtype for each tap's layer, of token ids [B, T].
+
+        Sequences are padded on the right, with any token: no state before the padding sees it.
+        Returns before the device is done.
+        """
+        ids = jax.device_put(token_ids, self._placement.whole)
+        turns = self._tables(token_ids.shape[1])
+        # Accelerators multiply float32 matrices in fewer bits unless told not to.
+        with jax.default_matmul_precision(self._precision):
+            x = _apply(*self._embed, ids)
+            kept = self._keep(0, x)
+            layers = zip(self._spec.kinds, self._blocks, strict=False)
+            for number, (kind, block) in enumerate(layers, 1):
+                x = _block(*block, x, turns[kind.rope], self._attend, kind.window)
+                kept |= self._keep(number, x)
+        return kept
+
+    def _keep(self, layer: int, x: Array) -> dict[int, Array]:
+        if layer not in self._taps:
+            return {}
+        if self._taps[layer].final_norm and self._norm is not None:
+            x = _apply(*self._norm, x)
+        return {layer: _stored(x, self._storage)}
+
+    def _tables(self, length: int) -> Mapping[Rope, Tables]:
+        ropes = dict.fromkeys(kind.rope for kind in self._spec.kinds)
+        return {
+            rope: jax.device_put(_tables(rope, length), self._placement.whole) for rope in ropes
+        }
+
+
+_tables = lru_cache(maxsize=32)(tables)
+
+
+@jax.jit(static_argnums=0)
+def _apply(graph: Any, state: Any, x: Array) -> Array:
+    states: Array = nnx.merge(graph, state)(x)
+    return states
+
+
+@jax.jit(static_argnums=(0, 4, 5))
+def _block(
+    graph: Any, state: Any, x: Array, turns: Tables, attend: Attend, window: int | None
+) -> Array:
+    states: Array = nnx.merge(graph, state)(x, turns, attend, window)
+    return states
+
+
+@jax.jit(static_argnums=1)
+def _stored(x: Array, dtype: jnp.dtype) -> Array:
+    return x.astype(dtype)

@@ -1,0 +1,112 @@
+"""Filling a decoder from a checkpoint: by name, one tensor at a time, straight to its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from extract.decoder.errors import WeightsMismatchError
+from extract.decoder.modules import Decoder
+from extract.decoder.placement import Placement
+from extract.decoder.spec import DecoderSpec
+from extract.weights import TensorSource
+
+_PREFIX = "model."
+_UNUSED = ("lm_head.", "rotary_emb.inv_freq")
+"""Tensors that hidden states do not need: logits' weights, and frequencies some old files keep."""
+
+_SHOWN = 5
+
+
+def load_decoder(
+    spec: DecoderSpec,
+    source: TensorSource,
+    *,
+    blocks: int,
+    norm: bool,
+    dtype: DTypeLike,
+    placement: Placement,
+) -> Decoder:
+    """The decoder with the checkpoint's weights.
+
+    Beside the model at most one tensor is in memory. Blocks above `blocks` and an unwanted norm
+    are checked by name and shape and not read.
+
+    Args:
+        spec: What the config describes.
+        source: The checkpoint's tensors.
+        blocks: How many blocks to load.
+        norm: Whether to load the final norm.
+        dtype: float32 or bfloat16; weights are rounded to it once.
+        placement: The devices.
+
+    Raises `WeightsMismatchError`, or what reading a tensor raises.
+    """
+    _check(_shapes(spec, spec.num_layers, norm=True), source)
+    graph, state = nnx.split(nnx.eval_shape(lambda: _empty(spec, dtype, blocks, norm)))
+    prefix = _prefix(source)
+    filled = {}
+    for path, variable in nnx.to_flat_state(state):
+        tensor = source.read(prefix + _name(path))
+        sharding = placement.weight(_name(path), tensor.shape)
+        # To the device in the stored dtype and cast there: the host casts bfloat16 slowly.
+        value = _cast(jax.device_put(tensor, sharding), jnp.dtype(dtype))
+        filled[path] = variable.replace(value)
+    return nnx.merge(graph, nnx.from_flat_state(filled))
+
+
+def _empty(spec: DecoderSpec, dtype: DTypeLike, blocks: int, norm: bool) -> Decoder:
+    return Decoder(spec, dtype, blocks=blocks, norm=norm)
+
+
+@jax.jit(static_argnums=1)
+def _cast(value: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    return value.astype(dtype)
+
+
+def _name(path: tuple[object, ...]) -> str:
+    return ".".join(map(str, path))
+
+
+def _shapes(spec: DecoderSpec, blocks: int, *, norm: bool) -> dict[str, tuple[int, ...]]:
+    state = nnx.state(nnx.eval_shape(lambda: _empty(spec, jnp.float32, blocks, norm)))
+    return {_name(path): variable.shape for path, variable in nnx.to_flat_state(state)}
+
+
+def _prefix(source: TensorSource) -> str:
+    """The bare decoder's files have no "model." before its names."""
+    return _PREFIX if any(name.startswith(_PREFIX) for name in source.tensors) else ""
+
+
+def _check(expected: Mapping[str, tuple[int, ...]], source: TensorSource) -> None:
+    prefix = _prefix(source)
+    wanted = {prefix + name: shape for name, shape in expected.items()}
+    found = {name: info.shape for name, info in source.tensors.items()}
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted and not _is_unused(name)]
+    misshapen = [
+        f"{name} is {list(found[name])} and not {list(shape)}"
+        for name, shape in wanted.items()
+        if name in found and tuple(found[name]) != shape
+    ]
+    faults = (("missing", missing), ("not expected", extra), ("misshapen", misshapen))
+    told = [f"{_some(names)} ({what}: {len(names)})" for what, names in faults if names]
+    if told:
+        raise WeightsMismatchError(
+            f"The weights do not fit the config: {'; '.join(told)}. Expected the "
+            f"{len(wanted)} tensors that config.json implies; check that both are of one model "
+            "and complete."
+        )
+
+
+def _is_unused(name: str) -> bool:
+    return any(part in name for part in _UNUSED)
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")
