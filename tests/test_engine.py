@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import spectra
-from extract import write_synthetic
 from spectra.artifacts import RowReader, Sample, Step, open_artifact, write_artifact
 from spectra.backend import select_backend, usable_cores
 from spectra.backend.device import DeviceBackend
@@ -23,6 +22,7 @@ from spectra.errors import UsageError
 from spectra.grouping import Group
 from spectra.outputs import FILES
 from spectra.preparation import prepare
+from tests.synthetic import write_synthetic
 
 CONFIG = spectra.RunConfig(backend="cpu", counts=(8, 16, 48), repeats=2, num_bins=4)
 DIM = 24

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 import spectra
-from extract import write_synthetic
 from spectra.artifacts import Sample, Step, write_artifact
 from spectra.errors import InputError, UsageError
 from spectra.grouping import Group
+from tests.synthetic import write_synthetic
 
 CONFIG = spectra.RunConfig(backend="cpu", pools=("all",), counts=(4,), repeats=1, num_bins=1)
 DIM = 6

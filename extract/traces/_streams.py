@@ -65,9 +65,13 @@ def name_of(path: str | os.PathLike[str]) -> str:
 def writing(path: Path) -> Iterator[Sink]:
     """A stream whose bytes become the file at `path`, compressed as its suffix says.
 
-    The same bytes and the same compression library give the same file. Raises `OutputError`, and
-    then leaves `path` as it was.
+    Its directory is made where absent. The same bytes and the same compression library give the
+    same file. Raises `OutputError`, and then leaves `path` as it was.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise atomic.output_error(path, error) from None
     with atomic.replacing(path) as raw, _compressing(path.suffix, raw) as stream:
         yield stream
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from spectra.backend.cores import usable_cores as usable_cores
 from spectra.backend.sums import Sums as Sums
 from spectra.errors import BackendUnavailableError, UsageError
 from spectra.linalg import F64, Reduced
+
+if TYPE_CHECKING:
+    import jax
 
 BackendName = Literal["auto", "cpu", "gpu", "tpu"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
@@ -62,17 +65,24 @@ def select_backend(name: str = "auto") -> Backend:
         UsageError: the name is none of auto, cpu, gpu, tpu.
         BackendUnavailableError: JAX sees no such device; the message has the install line.
     """
+    device = find_devices(name)[0]
+    if device.platform == "cpu":
+        from spectra.backend.host import HostBackend
+
+        return HostBackend()
+    from spectra.backend.device import DeviceBackend
+
+    return DeviceBackend(device)
+
+
+def find_devices(name: str = "auto") -> list[jax.Device]:
+    """JAX's devices of the platform of this name; raises as `select_backend`."""
     import jax
 
     if name not in BACKENDS:
         raise UsageError(f"backend {name!r} is not known. Expected one of: {', '.join(BACKENDS)}.")
-    platform = jax.default_backend() if name == "auto" else name
-    if platform == "cpu":
-        from spectra.backend.host import HostBackend
-
-        return HostBackend()
     try:
-        device = jax.devices(platform)[0]
+        return jax.devices(jax.default_backend() if name == "auto" else name)
     except RuntimeError as error:
         raise BackendUnavailableError(
             f"--backend {name}: JAX {jax.__version__} sees no {name} here (devices: "
@@ -80,6 +90,3 @@ def select_backend(name: str = "auto") -> Backend:
             f"{_INSTALL[name]}\n"
             "or run with --backend cpu."
         ) from error
-    from spectra.backend.device import DeviceBackend
-
-    return DeviceBackend(device)

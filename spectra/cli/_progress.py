@@ -10,24 +10,49 @@ Progress = Callable[[str, int, int], None]
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Iterator[Progress]:
-    """A function to tell the stage, how much of it is done, and its whole (0: not known)."""
+def progress(quiet: bool = False, *, unit: str | None = None) -> Iterator[Progress]:
+    """A function to tell the stage, how much of it is done, and its whole (0: not known).
+
+    With a `unit`, such as "tokens", its rate a second and the time left are shown too.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-    from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (
+    columns: list[ProgressColumn] = [
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        Elapsed(),
-    )
+        TimeElapsedColumn(),
+    ]
+    if unit is not None:
+        columns += [
+            TextColumn(f"{{task.fields[rate]}} {unit}/s", markup=False),
+            TimeRemainingColumn(),
+        ]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda stage, done, total: bar.update(
-            task, description=stage, completed=done, total=total or None
-        )
+        task = bar.add_task("starting", total=None, rate="–")
+        stage_now = ""
+
+        def tell(stage: str, done: int, total: int) -> None:
+            nonlocal stage_now
+            if stage != stage_now:  # its clock and its rate start anew
+                stage_now = stage
+                bar.reset(task, description=stage, completed=done, total=total or None)
+            bar.update(task, completed=done, total=total or None)
+            speed = bar.tasks[0].speed
+            bar.update(task, rate="–" if speed is None else f"{speed:,.0f}")
+
+        yield tell

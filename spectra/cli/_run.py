@@ -24,7 +24,7 @@ SourceOrDefault = Annotated[
     typer.Argument(
         metavar="SRC",
         help="A model directory, or the parent of several.",
-        show_default="./annotated_traces_reprs if present, else embedded synthetic states",
+        show_default="./annotated_traces_reprs if present, else embedded states of SmolLM2-135M",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Results go to OUT/<model directory>/.")]
@@ -83,7 +83,8 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     }
     given = {name: value for name, value in choices.items() if value is not None}
     config = RunConfig(**given)
-    with source(src, quiet=quiet) as path, progress(quiet) as tell:
+    path = source(src, quiet=quiet)
+    with progress(quiet) as tell:
         if dry_run:
             from spectra.cli._dry_run import dry_run as describe
 

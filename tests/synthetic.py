@@ -92,7 +92,7 @@ def write_synthetic(path: str | os.PathLike[str], *, seed: int = 0) -> Path:
         samples=samples,
         final_norm=False,
         shard_rows=2048,
-        extra={"source": "random numbers of known spectra (extract.synthetic)", "seed": seed},
+        extra={"source": "random numbers of known spectra (tests.synthetic)", "seed": seed},
     )
 
 

@@ -1,0 +1,100 @@
+"""How long an extraction will take and what memory it needs, before anything is loaded."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from extract.inputs import Inputs
+from extract.store.opening import QUEUE_BYTES
+
+_ROWS = 512
+_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What an extraction needs.
+
+    `operations` are floating-point ones, `flops_per_second` the rate of one product as just timed,
+    `seconds` their ratio; `memory_bytes` on the device, `weight_bytes` of them weights;
+    `free_bytes` on the disk of the output.
+    """
+
+    operations: float
+    flops_per_second: float
+    seconds: float
+    memory_bytes: int
+    weight_bytes: int
+    free_bytes: int
+
+
+def estimate(inputs: Inputs) -> Estimate:
+    """Counted from the plan, and timed for a moment on the devices."""
+    needed, rate = operations(inputs), product_rate(inputs)
+    return Estimate(
+        operations=needed,
+        flops_per_second=rate,
+        seconds=needed / rate,
+        memory_bytes=memory_bytes(inputs),
+        weight_bytes=inputs.weight_bytes,
+        free_bytes=_free_bytes(inputs.config.out),
+    )
+
+
+def operations(inputs: Inputs) -> float:
+    """Floating-point operations of the matrix products and of attention, padding included.
+
+    A product with a weight costs 2 operations a token and weight; a query meets the keys it sees
+    at 4 · head_dim · num_heads operations a key.
+    """
+    spec, total = inputs.spec, 0.0
+    weights = spec.parameters_read(inputs.top)
+    for batch in inputs.plan.batches:
+        rows, length = batch.shape
+        total += 2.0 * rows * length * weights
+        for kind in spec.kinds[: inputs.top]:
+            window = min(kind.window or length, length)
+            keys = window * (window + 1) / 2 + (length - window) * window
+            total += 4.0 * rows * keys * spec.num_heads * spec.head_dim
+    return total
+
+
+def memory_bytes(inputs: Inputs) -> int:
+    """Weights, one batch's activations, and the states that wait for the disk."""
+    spec, plan = inputs.spec, inputs.plan
+    item = jnp.dtype(inputs.dtype).itemsize
+    tokens = max((rows * length for rows, length in (b.shape for b in plan.batches)), default=0)
+    width = 4 * spec.hidden_dim + 3 * spec.mlp_dim + 2 * spec.num_heads * spec.head_dim
+    waiting = min(QUEUE_BYTES, plan.totals.padded_tokens * plan.row_bytes * len(plan.layers))
+    return inputs.weight_bytes + tokens * width * item + waiting
+
+
+def product_rate(inputs: Inputs) -> float:
+    """Operations a second of the MLP's product on all devices, timed now in the compute dtype."""
+    dtype, spec = jnp.dtype(inputs.dtype), inputs.spec
+    device = inputs.devices[0]
+    x = jax.device_put(np.ones((_ROWS, spec.hidden_dim), np.float32), device).astype(dtype)
+    weight = jax.device_put(np.ones((spec.mlp_dim, spec.hidden_dim), np.float32), device)
+    multiply = jax.jit(lambda x, w: jax.lax.dot_general(x, w, (((1,), (1,)), ((), ()))))
+    weight = weight.astype(dtype)
+    multiply(x, weight).block_until_ready()
+    times = []
+    for _ in range(_REPEATS):
+        begin = time.perf_counter()
+        multiply(x, weight).block_until_ready()
+        times.append(time.perf_counter() - begin)
+    shared = 1 if inputs.platform == "cpu" else len(inputs.devices)
+    return shared * 2.0 * _ROWS * spec.hidden_dim * spec.mlp_dim / min(times)
+
+
+def _free_bytes(directory: Path) -> int:
+    """Free bytes where `directory` is, or will be made."""
+    places = (directory.absolute(), *directory.absolute().parents)
+    return shutil.disk_usage(next(place for place in places if place.exists())).free
