@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spectra.errors import InputError
+from spectra.errors import InputError, UsageError
 
 
 class UnsupportedModelError(InputError):
@@ -13,5 +13,5 @@ class WeightsMismatchError(InputError):
     """Tensors are missing, unexpected or of another shape than the config says."""
 
 
-class AttentionCheckError(InputError):
+class AttentionCheckError(UsageError):
     """The attention chosen for this device disagrees with the plain one."""
