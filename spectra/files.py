@@ -1,7 +1,11 @@
-"""Looking at a file before opening it.
+"""Looking at a file before opening it, and reading it at offsets.
 
 Opening a FIFO blocks for ever and opening a device can do anything, so every file that Spectra
 reads passes `stat_regular` first. Symbolic links are fine: download caches are made of them.
+
+Large files are read at offsets and never mapped: the pages of a mapped file count as memory of this
+process, and one that another process cuts short kills its reader with SIGBUS, where a read just
+comes back short.
 """
 
 from __future__ import annotations
@@ -15,8 +19,15 @@ from spectra.errors import (
     GitLfsPointerError,
     MissingFileError,
     NotARegularFileError,
+    ShardChangedError,
     UnreadableFileError,
 )
+
+Identity = tuple[int, int, int, int]
+"""A file's device, inode, size and time of change: one of them changes with the file."""
+
+_LARGEST_READ = 1 << 30
+"""Linux transfers at most 2 GiB less a page in one call."""
 
 _LFS_MAGIC = b"version https://git-lfs"
 
@@ -56,6 +67,48 @@ def unreadable(path: Path, error: OSError) -> UnreadableFileError:
     return UnreadableFileError(
         f"{path} cannot be read: {error.strerror or error}. Check its permissions and its disk."
     )
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """What changes when a file is replaced, cut or written to."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def open_for_reading(path: Path) -> int:
+    """A file descriptor; raises `UnreadableFileError`."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def read_into(handle: int, target: memoryview, offset: int, path: Path) -> None:
+    """Fill `target` with the bytes of the open file from `offset` on; `path` names it in errors.
+
+    Safe from several threads at once. Raises `ShardChangedError` where the file ends too early,
+    `UnreadableFileError`.
+    """
+    done = 0
+    while done < len(target):
+        try:
+            count = _read_at(handle, target[done : done + _LARGEST_READ], offset + done)
+        except OSError as error:
+            raise unreadable(path, error) from None
+        if not count:
+            raise ShardChangedError(
+                f"{path} ended at byte {offset + done} while it was read; expected "
+                f"{len(target) - done} more. It was cut short during the run: stop whatever "
+                "writes to it and run again."
+            )
+        done += count
+
+
+def _read_at(handle: int, target: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [target], offset)
+    data = os.pread(handle, len(target), offset)
+    target[: len(data)] = data
+    return len(data)
 
 
 def refuse_lfs_pointer(path: Path, head: bytes) -> None:

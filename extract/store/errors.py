@@ -20,7 +20,7 @@ class FingerprintMismatchError(UsageError):
 
 
 class ForeignArtifactError(UsageError):
-    """The directory holds shards that no extraction of ours began."""
+    """The directory holds an artifact or a config.json that no extraction of ours began."""
 
 
 class DamagedArtifactError(InputError):

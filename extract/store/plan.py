@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from extract.store.buckets import Batch
 from extract.store.kept import Ranges
 from spectra.artifacts import Sample, Step
-from spectra.artifacts._encode import index_document, index_text, shard_header
-from spectra.artifacts._layout import NO_EXTRA
-from spectra.artifacts._rows import DTYPES
+from spectra.artifacts.encode import index_document, index_text, shard_header
+from spectra.artifacts.layout import NO_EXTRA
+from spectra.artifacts.rows import DTYPES
 from spectra.strict_json import JSON, JSONObject, dumps
 
 

@@ -11,8 +11,8 @@ from extract.store.errors import RepeatedLayerError
 from extract.store.kept import Ranges, keep_rows, step_ranges
 from extract.store.plan import Plan, PlannedSample, SavedLayer, TokenizedSample
 from spectra.artifacts import Sample
-from spectra.artifacts._encode import config_document, cut_shards, index_document
-from spectra.artifacts._write import check_documents
+from spectra.artifacts.encode import config_document, cut_shards, index_document
+from spectra.artifacts.write import check_documents
 
 
 def make_plan(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from extract.store.errors import interrupted
 from extract.store.plan import Plan
-from spectra.artifacts._shardnames import shard_name
+from spectra.artifacts.shardnames import shard_name
 from spectra.atomic import sync_directory
 from spectra.errors import MissingFileError
 from spectra.files import stat_regular, unreadable

@@ -19,8 +19,7 @@ from extract.store.journal import JOURNAL_NAME, read_journal
 from extract.store.plan import Plan
 from extract.store.shards import ShardFile, allocated
 from spectra.artifacts import open_artifact
-from spectra.artifacts._layout import CONFIG_NAME
-from spectra.artifacts._open import LARGEST_CONFIG
+from spectra.artifacts.layout import CONFIG_NAME, LARGEST_CONFIG
 from spectra.atomic import sync_directory
 from spectra.errors import InputError
 from spectra.strict_json import JSONObject, load
@@ -30,6 +29,22 @@ RECORD_NAME = "extraction"
 
 _OWNED = re.compile(r"index\.json|hidden_states_layer\d+_shard\d+\.safetensors(\.partial)?")
 _TEMPORARY = re.compile(r"\.spectra-[0-9a-f]{16}\.tmp")
+
+
+def refuse_other_config(directory: Path) -> None:
+    """Raise `ForeignArtifactError` for a config.json that is no artifact's, as a model's is not.
+
+    It would be replaced in the end, and by a fresh start at once.
+    """
+    path = directory / CONFIG_NAME
+    if not path.exists():
+        return
+    config = load(path, max_bytes=LARGEST_CONFIG)
+    if not isinstance(config, dict) or "shards" not in config:
+        raise ForeignArtifactError(
+            f"{path} is not an artifact's: it has no field 'shards'. It may be a model's, and "
+            "this run would replace it. Choose another directory."
+        )
 
 
 def is_complete(directory: Path, record: JSONObject) -> bool:

@@ -22,10 +22,10 @@ from extract.store.plan import Plan
 from extract.store.shards import ShardFiles
 from extract.store.sink import Sink, States
 from extract.store.writer import BackgroundWriter
-from spectra.artifacts._encode import config_document, index_document, with_extra
-from spectra.artifacts._layout import NO_EXTRA
-from spectra.artifacts._rows import DTYPES
-from spectra.artifacts._write import check_documents, write_documents
+from spectra.artifacts.encode import config_document, index_document, with_extra
+from spectra.artifacts.layout import NO_EXTRA
+from spectra.artifacts.rows import DTYPES
+from spectra.artifacts.write import check_documents, write_documents
 from spectra.errors import ShardDtypeError, ShardShapeError
 from spectra.strict_json import JSONObject
 

@@ -7,11 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from extract.weights._sampled import file_identity
 from extract.weights._shards import open_source, stored_files
 from extract.weights._texts import hashes, read_texts
 from extract.weights._types import Checkpoint
 from extract.weights.errors import NotAModelError
-from spectra.artifacts._header import SafetensorsHeader
+from spectra.artifacts.header import SafetensorsHeader
 from spectra.files import read_capped
 from spectra.json_fields import Fields, show
 from spectra.strict_json import JSON, JSONObject, loads
@@ -73,7 +74,7 @@ def origin_of(path: Path) -> Origin:
 
 def _identity(files: tuple[SafetensorsHeader, ...]) -> dict[str, JSON]:
     return {
-        file.path.name: {"bytes": file.identity[2], "header_sha256": file.sha256} for file in files
+        file.path.name: file_identity(file.path, file.identity[2], file.sha256) for file in files
     }
 
 

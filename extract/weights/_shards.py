@@ -16,11 +16,12 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.weights._reads import Identity, read_array
+from extract.weights._reads import read_array
 from extract.weights._types import TensorInfo
 from extract.weights.errors import MissingWeightsError, WeightDtypeError, WeightMapError
-from spectra.artifacts._header import SafetensorsHeader, read_tensors
+from spectra.artifacts.header import SafetensorsHeader, read_tensors
 from spectra.errors import MissingShardsError, ShardNameError
+from spectra.files import Identity
 from spectra.json_fields import Fields, show
 from spectra.strict_json import load
 

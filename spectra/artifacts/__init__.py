@@ -7,20 +7,20 @@ nothing after that door checks again. `write_artifact` writes the same layout.
 
 from __future__ import annotations
 
-from spectra.artifacts._header import ShardHeader as ShardHeader
-from spectra.artifacts._layout import Config as Config
-from spectra.artifacts._layout import Index as Index
-from spectra.artifacts._layout import Layer as Layer
-from spectra.artifacts._layout import Sample as Sample
-from spectra.artifacts._layout import Shard as Shard
-from spectra.artifacts._layout import Step as Step
 from spectra.artifacts._open import Artifact as Artifact
 from spectra.artifacts._open import find_artifacts as find_artifacts
 from spectra.artifacts._open import open_artifact as open_artifact
-from spectra.artifacts._rows import RowReader as RowReader
 from spectra.artifacts._verify import FileDigest as FileDigest
 from spectra.artifacts._verify import LayerCheck as LayerCheck
 from spectra.artifacts._verify import NonFinite as NonFinite
 from spectra.artifacts._verify import VerifyReport as VerifyReport
 from spectra.artifacts._verify import verify_artifact as verify_artifact
-from spectra.artifacts._write import write_artifact as write_artifact
+from spectra.artifacts.header import ShardHeader as ShardHeader
+from spectra.artifacts.layout import Config as Config
+from spectra.artifacts.layout import Index as Index
+from spectra.artifacts.layout import Layer as Layer
+from spectra.artifacts.layout import Sample as Sample
+from spectra.artifacts.layout import Shard as Shard
+from spectra.artifacts.layout import Step as Step
+from spectra.artifacts.rows import RowReader as RowReader
+from spectra.artifacts.write import write_artifact as write_artifact

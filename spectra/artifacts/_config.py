@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from spectra.artifacts._layout import FORMAT_VERSION, Config, Index, Layer, Shard
-from spectra.artifacts._shardnames import check_layer_in_name, check_shard_name
+from spectra.artifacts.layout import FORMAT_VERSION, Config, Index, Layer, Shard
+from spectra.artifacts.shardnames import check_layer_in_name, check_shard_name
 from spectra.errors import (
     DuplicateShardError,
     FieldTypeError,

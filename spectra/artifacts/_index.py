@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spectra.artifacts._config import parse_version
-from spectra.artifacts._layout import NO_EXTRA, Index, Sample, Step
+from spectra.artifacts.layout import NO_EXTRA, Index, Sample, Step
 from spectra.errors import (
     DuplicateSampleError,
     FieldTypeError,

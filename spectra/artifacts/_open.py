@@ -10,11 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spectra.artifacts._config import parse_config, settle_counts
-from spectra.artifacts._encode import TENSOR_DTYPES
-from spectra.artifacts._header import ShardHeader, read_header
 from spectra.artifacts._index import parse_index
-from spectra.artifacts._layout import CONFIG_NAME, INDEX_NAME, Config, Index, Layer, Shard
-from spectra.artifacts._rows import RowReader
+from spectra.artifacts.encode import TENSOR_DTYPES
+from spectra.artifacts.header import ShardHeader, read_header
+from spectra.artifacts.layout import (
+    CONFIG_NAME,
+    INDEX_NAME,
+    LARGEST_CONFIG,
+    LARGEST_INDEX,
+    Config,
+    Index,
+    Layer,
+    Shard,
+)
+from spectra.artifacts.rows import RowReader
 from spectra.errors import (
     ArtifactNotFoundError,
     DuplicateShardError,
@@ -25,10 +34,6 @@ from spectra.errors import (
 )
 from spectra.files import stat_regular, unreadable
 from spectra.strict_json import load
-
-LARGEST_CONFIG = 64 << 20
-LARGEST_INDEX = 1 << 30
-"""Bytes; four million steps at the published dataset's verbosity."""
 
 _DATASET = "jaygala24/reasoning-models-interpretability-artifacts"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.artifacts._rows import DTYPES
+from spectra.artifacts.rows import DTYPES
 from spectra.errors import ShardDtypeError, ShardShapeError
 
 Blocks = NDArray[Any] | Iterable[NDArray[Any]]

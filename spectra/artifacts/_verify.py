@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.artifacts._layout import CONFIG_NAME, INDEX_NAME, Layer
 from spectra.artifacts._open import Artifact, open_artifact
+from spectra.artifacts.layout import CONFIG_NAME, INDEX_NAME, Layer
 from spectra.files import unreadable
 
 _BLOCK_BYTES = 32 << 20

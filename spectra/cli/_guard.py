@@ -16,6 +16,9 @@ INTERRUPTED = 130
 TRACEBACK = "SPECTRA_TRACEBACK"
 """With this environment variable set, what Spectra did not raise itself keeps its traceback."""
 
+_OUT_OF_DEVICE_MEMORY = "RESOURCE_EXHAUSTED"
+"""How XLA's error begins, whatever its class: JAX is not imported here."""
+
 _Parameters = ParamSpec("_Parameters")
 
 
@@ -47,10 +50,10 @@ def guarded(command: Callable[_Parameters, None]) -> Callable[_Parameters, None]
 
 def _unforeseen(error: Exception) -> tuple[str, int]:
     """The paragraph and the exit code for what Spectra did not raise itself."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _OUT_OF_DEVICE_MEMORY in str(error):
         return (
-            "Error: memory ran out. Give a lower --max-memory; "
-            "`spectra run --dry-run` shows what a limit leads to.",
+            "Error: memory ran out. Give a lower --max-memory to `spectra run`, a lower "
+            "--max-tokens-per-batch to `spectra extract`; --dry-run shows what either leads to.",
             SpectraError.exit_code,
         )
     if isinstance(error, OSError) and error.filename is not None:

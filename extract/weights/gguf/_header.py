@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from extract.extras import require
-from extract.weights._reads import Identity
 from extract.weights.errors import (
     GgufHeaderError,
     GgufVersionError,
@@ -24,8 +23,7 @@ from extract.weights.errors import (
     TruncatedGgufError,
 )
 from extract.weights.gguf._cursor import Cursor
-from spectra.artifacts._header import identity_of
-from spectra.files import refuse_lfs_pointer, stat_regular, unreadable
+from spectra.files import Identity, identity_of, refuse_lfs_pointer, stat_regular, unreadable
 from spectra.strict_json import JSON, JSONObject
 
 MAGIC = b"GGUF"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from extract.weights._sampled import file_identity
 from extract.weights._texts import text_sha256
 from extract.weights._types import Checkpoint
 from extract.weights.errors import SplitGgufError
@@ -39,7 +40,7 @@ def open_gguf(path: Path) -> Checkpoint:
     provenance: JSONObject = {
         "source": "gguf",
         "general_name": header.metadata.get("general.name"),
-        "files": {path.name: {"bytes": header.identity[2], "header_sha256": header.sha256}},
+        "files": {path.name: file_identity(path, header.identity[2], header.sha256)},
         "tokenizer_sha256": texts.sha256,
         "chat_template_sha256": text_sha256(texts.chat_template),
     }

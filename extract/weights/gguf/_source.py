@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.extras import require
-from extract.weights._reads import Identity, read_array
+from extract.weights._reads import read_array
 from extract.weights._types import TensorInfo
 from extract.weights.errors import UnsupportedTensorError, WeightDtypeError
 from extract.weights.gguf._architectures import Architecture
@@ -43,7 +43,7 @@ class GgufSource:
         interleaved: bool,
     ) -> None:
         self._path: Path = header.path
-        self._identity: Identity = header.identity
+        self._identity = header.identity
         self._stored = tensors
         self._heads = {"q_proj": heads, "k_proj": kv_heads} if interleaved else {}
         self._tensors = {

@@ -1,8 +1,4 @@
-"""Reading rows: straight from the files into the caller's array, across shard borders.
-
-Files are read at offsets, never mapped: a mapped file that another process cuts short kills the
-reader with SIGBUS, where a read just comes back short.
-"""
+"""Reading rows: straight from the files into the caller's array, across shard borders."""
 
 from __future__ import annotations
 
@@ -17,18 +13,16 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.artifacts._header import ShardHeader, identity_of
-from spectra.artifacts._layout import Layer
+from spectra.artifacts.header import ShardHeader
+from spectra.artifacts.layout import Layer
 from spectra.errors import ShardChangedError
-from spectra.files import unreadable
+from spectra.files import identity_of, open_for_reading, read_into, unreadable
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
     "float16": np.dtype(np.float16),
     "float32": np.dtype(np.float32),
 }
-_LARGEST_READ = 1 << 30
-"""Linux transfers at most 2 GiB less a page in one call."""
 
 
 class RowReader:
@@ -54,7 +48,7 @@ class RowReader:
     def __enter__(self) -> RowReader:
         try:
             for path, header in zip(self._paths, self._headers, strict=True):
-                self._handles.append(_open(path))
+                self._handles.append(open_for_reading(path))
                 _check_unchanged(path, os.fstat(self._handles[-1]), header)
         except BaseException:
             self._close()
@@ -99,44 +93,14 @@ class RowReader:
             end = min(stop, self._ends[number])
             part = target[(row - start) * row_bytes : (end - start) * row_bytes]
             skipped = (row - self._starts[number]) * row_bytes
-            self._fill(number, self._headers[number].offset + skipped, part)
+            offset = self._headers[number].offset + skipped
+            read_into(self._handles[number], part, offset, self._paths[number])
             number, row = number + 1, end
         return out
-
-    def _fill(self, number: int, offset: int, target: memoryview) -> None:
-        done = 0
-        while done < len(target):
-            part = target[done : done + _LARGEST_READ]
-            try:
-                count = _read_at(self._handles[number], part, offset + done)
-            except OSError as error:
-                raise unreadable(self._paths[number], error) from None
-            if not count:
-                raise ShardChangedError(
-                    f"{self._paths[number]} ended at byte {offset + done} while it was read; "
-                    f"expected {len(target) - done} more. It was cut short during the run: stop "
-                    "whatever writes to it and run again."
-                )
-            done += count
 
     def _close(self) -> None:
         while self._handles:
             os.close(self._handles.pop())
-
-
-def _open(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise unreadable(path, error) from None
-
-
-def _read_at(handle: int, target: memoryview, offset: int) -> int:
-    if hasattr(os, "preadv"):
-        return os.preadv(handle, [target], offset)
-    data = os.pread(handle, len(target), offset)
-    target[: len(data)] = data
-    return len(data)
 
 
 def _check_unchanged(path: Path, status: os.stat_result, header: ShardHeader) -> None:

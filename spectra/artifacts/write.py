@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from spectra.artifacts._config import parse_config
-from spectra.artifacts._encode import (
+from spectra.artifacts._index import parse_index
+from spectra.artifacts._source import Blocks, Source
+from spectra.artifacts.encode import (
     Cuts,
     config_document,
     cut_shards,
@@ -23,10 +25,8 @@ from spectra.artifacts._encode import (
     shard_header,
     with_extra,
 )
-from spectra.artifacts._index import parse_index
-from spectra.artifacts._layout import CONFIG_NAME, INDEX_NAME, NO_EXTRA, Sample
-from spectra.artifacts._shardnames import shard_name
-from spectra.artifacts._source import Blocks, Source
+from spectra.artifacts.layout import CONFIG_NAME, INDEX_NAME, NO_EXTRA, Sample
+from spectra.artifacts.shardnames import shard_name
 from spectra.atomic import output_error, replacing, sync_directory, write_bytes
 from spectra.errors import ShardShapeError
 from spectra.strict_json import JSON, JSONObject, dumps

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from spectra.artifacts._layout import FORMAT_VERSION, TENSOR_NAME, Sample, Step
-from spectra.artifacts._rows import DTYPES
-from spectra.artifacts._shardnames import shard_name
+from spectra.artifacts.layout import FORMAT_VERSION, TENSOR_NAME, Sample, Step
+from spectra.artifacts.rows import DTYPES
+from spectra.artifacts.shardnames import shard_name
 from spectra.strict_json import JSON, JSONObject, dumps
 
 Cuts = list[tuple[int, int]]

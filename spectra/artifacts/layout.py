@@ -12,6 +12,10 @@ CONFIG_NAME = "config.json"
 INDEX_NAME = "index.json"
 TENSOR_NAME = "hidden_states"
 
+LARGEST_CONFIG = 64 << 20
+LARGEST_INDEX = 1 << 30
+"""Bytes; four million steps at the published dataset's verbosity."""
+
 NO_EXTRA: JSONObject = MappingProxyType({})
 """Shared by every object without unknown fields: an index has hundreds of thousands of steps."""
 

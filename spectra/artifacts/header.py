@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from spectra.artifacts._layout import TENSOR_NAME
+from spectra.artifacts.layout import TENSOR_NAME
 from spectra.errors import (
     InputError,
     MissingTensorError,
@@ -21,7 +20,7 @@ from spectra.errors import (
     TrailingBytesError,
     TruncatedShardError,
 )
-from spectra.files import refuse_lfs_pointer, stat_regular, unreadable
+from spectra.files import Identity, identity_of, refuse_lfs_pointer, stat_regular, unreadable
 from spectra.json_fields import Fields, show
 from spectra.strict_json import loads
 
@@ -50,7 +49,7 @@ class ShardHeader:
     dtype: str
     shape: tuple[int, ...]
     offset: int
-    identity: tuple[int, int, int, int]
+    identity: Identity
     sha256: str
 
     @property
@@ -77,13 +76,8 @@ class SafetensorsHeader:
     path: Path
     tensors: tuple[TensorEntry, ...]
     data_start: int
-    identity: tuple[int, int, int, int]
+    identity: Identity
     sha256: str
-
-
-def identity_of(status: os.stat_result) -> tuple[int, int, int, int]:
-    """What changes when a file is replaced, cut or written to."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read_header(path: Path) -> ShardHeader:
