@@ -52,7 +52,9 @@ def tables(cells: list[Cell]) -> Iterator[Table]:
 
 
 def _times(cells: list[Cell]) -> Table:
-    table = _table("Milliseconds for all three routes; others as multiples of the engine's median")
+    table = plain_table(
+        "Milliseconds for all three routes; others as multiples of the engine's median"
+    )
     _columns(
         table,
         "engine by",
@@ -79,7 +81,7 @@ def _times(cells: list[Cell]) -> Table:
 
 
 def _errors(cells: list[Cell]) -> Table:
-    table = _table(
+    table = plain_table(
         "Relative error of the effective rank: cov_centered, svd_centered, svd_uncentered "
         "(numpy_float64's own SVDs are the truth: 0)"
     )
@@ -92,7 +94,7 @@ def _errors(cells: list[Cell]) -> Table:
 
 
 def _ratios(groups: list[dict[str, Any]], ways: list[str]) -> Table:
-    table = _table("Time over the engine's: median (least – most) over the cells of a width")
+    table = plain_table("Time over the engine's: median (least – most) over the cells of a width")
     for name in ("d", "engine by", "cells", *ways):
         table.add_column(name, justify="right")
     for group in groups:
@@ -103,7 +105,7 @@ def _ratios(groups: list[dict[str, Any]], ways: list[str]) -> Table:
 
 
 def _worst(errors: dict[str, dict[str, float]], ways: list[str]) -> Table:
-    table = _table("Largest relative error of an effective rank, over routes and sizes")
+    table = plain_table("Largest relative error of an effective rank, over routes and sizes")
     table.add_column("spectrum")
     for name in ways:
         table.add_column(name, justify="right")
@@ -112,7 +114,8 @@ def _worst(errors: dict[str, dict[str, float]], ways: list[str]) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """A table without lines, its title at the left."""
     return Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 3, 0, 0))
 
 

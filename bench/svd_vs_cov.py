@@ -16,18 +16,14 @@ import jax
 import typer
 from rich.console import Console
 
-from bench import _card, _tables
+from bench import _card, _shell, _tables
 from bench._contestants import Way, true_ranks, ways
 from bench._rows import SPECTRA, make_rows
 from bench._timing import figure, take_turns
-from spectra import strict_json
-from spectra.atomic import write_bytes
-from spectra.backend import Backend, select_backend
-from spectra.errors import SpectraError
+from spectra.backend import Backend
 
 DIMS, RATIOS = (128, 256, 512), (0.5, 1, 4, 16)
 QUICK_DIMS, QUICK_RATIOS = (32,), (0.5, 4)
-WIDTH = 170
 
 MEASURES = (
     "the three effective ranks (cov_centered, svd_centered, svd_uncentered) of one group of "
@@ -63,8 +59,8 @@ def main(
     ] = None,
 ) -> None:
     """Time and error of the three routes by the engine and by direct decompositions."""
-    widths = _integers("--dims", dims) or (QUICK_DIMS if quick else DIMS)
-    counts = _integers("--rows", rows)
+    widths = _shell.integers("--dims", dims) or (QUICK_DIMS if quick else DIMS)
+    counts = _shell.integers("--rows", rows)
     ratios = QUICK_RATIOS if quick else RATIOS
     grid = [
         (spectrum, dim, n)
@@ -72,10 +68,9 @@ def main(
         for dim in widths
         for n in counts or [int(ratio * dim) for ratio in ratios]
     ]
-    if save is not None and not save.parent.is_dir():
-        raise typer.BadParameter(f"--save {save}: there is no directory {save.parent}")
-    chosen = _backend(backend)
-    out = Console(width=WIDTH, record=True, highlight=False, markup=False)
+    _shell.check_save(save)
+    chosen = _shell.chosen_backend(backend)
+    out = _shell.recorder()
     card = _make_card(chosen, quick, repeats, grid)
     out.print("\n".join(_card.lines(card)), soft_wrap=True)
     cells = _measure(grid, ways(chosen), repeats, card["floor"])
@@ -83,10 +78,7 @@ def main(
     for table in _tables.tables(cells):
         out.print()
         out.print(table)
-    if save is not None:
-        write_bytes(save.with_suffix(".txt"), _stripped(out.export_text()).encode())
-        write_bytes(save, strict_json.dumps(result).encode())
-    typer.echo(strict_json.dumps(result, indent=None), nl=False)
+    _shell.finish(out, result, save)
 
 
 def measure_cell(
@@ -158,28 +150,6 @@ def _make_card(
     }
     floor = {"how": FLOOR, **rates}
     return _card.card("svd_vs_cov", f"{MEASURES}; {METHOD}", sizes, floor)
-
-
-def _stripped(text: str) -> str:
-    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-
-
-def _integers(flag: str, text: str | None) -> tuple[int, ...]:
-    try:
-        values = tuple(int(item) for item in text.split(",")) if text else ()
-    except ValueError:
-        values = (0,)
-    if any(value < 2 for value in values):
-        raise typer.BadParameter(f"{flag} {text}: expected whole numbers above 1, such as 256,1024")
-    return values
-
-
-def _backend(name: str) -> Backend:
-    try:
-        return select_backend(name)
-    except SpectraError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 
-from spectra.artifacts import Sample, Step, write_artifact
+from spectra.artifacts import Sample, Step, open_artifact, write_artifact
 
 DIM = 8
 TOKENS = 30
@@ -63,3 +64,28 @@ def safetensors_bytes(header: object, data: bytes) -> bytes:
     """A file of this header (bytes are taken as they are) and this data."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
+
+
+def load_step_states(directory: Path, start: int, end: int) -> NDArray[Any]:
+    """What the published card's snippet does: one shard is found, opened and sliced."""
+    config = json.loads((directory / "config.json").read_text())
+    for shard in config["shards"]:
+        if shard["token_start"] <= start < shard["token_end"]:
+            with safe_open(directory / shard["file"], framework="np") as tensors:
+                states: NDArray[Any] = tensors.get_slice("hidden_states")[
+                    start - shard["token_start"] : end - shard["token_start"]
+                ]
+                return states
+    raise AssertionError(f"no shard holds row {start}")
+
+
+def assert_snippet_agrees(directory: Path) -> None:
+    artifact = open_artifact(directory)
+    with artifact.open_rows(artifact.layer()) as reader:
+        for raw in json.loads((directory / "index.json").read_text())["samples"]:
+            for entry in raw["steps"]:
+                start, end = entry["global_start"], entry["global_end"]
+                ours = reader.read(start, end)
+                theirs = load_step_states(directory, start, end)
+                assert ours.dtype == theirs.dtype == ml_dtypes.bfloat16
+                np.testing.assert_array_equal(ours.view(np.uint16), theirs.view(np.uint16))

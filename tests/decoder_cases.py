@@ -1,31 +1,31 @@
 """Tiny random models of every family: configs as their files have them, weights by a seed.
 
-What transformers computes for them is kept in tests/golden/decoder.safetensors, written by
-tools/golden_states.py; where torch is installed the two are also compared live.
+What transformers computes for them is kept in tests/golden, written by tools/golden_states.py;
+where torch is installed the two are also compared live.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spectra.strict_json import JSON
 
+VOCABULARY = 61
 WINDOW = 8
 LENGTHS = (WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW)
 
 _SIZES: dict[str, JSON] = {
-    "vocab_size": 61,
+    "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
+    "max_position_embeddings": 32768,
     "rms_norm_eps": 1e-6,
     "hidden_act": "silu",
     "tie_word_embeddings": False,
@@ -40,7 +40,7 @@ _YARN: dict[str, JSON] = {
     "factor": 8.0,
     "beta_fast": 32.0,
     "beta_slow": 1.0,
-    "original_max_position_embeddings": 32,
+    "original_max_position_embeddings": 4096,
 }
 _SLIDING: list[JSON] = ["sliding_attention", "sliding_attention", "full_attention"]
 
@@ -110,6 +110,16 @@ CASES: Mapping[str, dict[str, JSON]] = {
     ),
 }
 
+# What transformers 5.0 to 5.12 computed otherwise: YaRN on every layer. They wrote it flat.
+ALL_LAYERS: Mapping[str, dict[str, JSON]] = {
+    "olmo3-v4": CASES["olmo3-v4"],
+    "olmo3-v5-flat": _case(
+        "olmo3",
+        sliding_window=WINDOW,
+        rope_parameters={"rope_type": "yarn", "rope_theta": 500000.0, **_YARN},
+    ),
+}
+
 
 def weights(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """A random value for each tensor, whatever the others: states of the order of one."""
@@ -130,5 +140,4 @@ def _random(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]
 def token_ids(case: str, length: int = max(LENGTHS)) -> NDArray[np.int32]:
     """Two sequences, int32 [2, length]."""
     rng = np.random.default_rng([1, zlib.crc32(case.encode())])
-    config: Mapping[str, Any] = CASES[case]
-    return rng.integers(config["vocab_size"], size=(2, max(LENGTHS)), dtype=np.int32)[:, :length]
+    return rng.integers(VOCABULARY, size=(2, max(LENGTHS)), dtype=np.int32)[:, :length]

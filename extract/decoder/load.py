@@ -49,13 +49,19 @@ def load_decoder(
     _check(_shapes(spec, spec.num_layers, norm=True), source)
     graph, state = nnx.split(nnx.eval_shape(lambda: _empty(spec, dtype, blocks, norm)))
     prefix = _prefix(source)
-    filled = {}
-    for path, variable in nnx.to_flat_state(state):
-        tensor = source.read(prefix + _name(path))
-        sharding = placement.weight(_name(path), tensor.shape)
+
+    def placed(name: str) -> jax.Array:
+        tensor = source.read(prefix + name)
         # To the device in the stored dtype and cast there: the host casts bfloat16 slowly.
-        value = _cast(jax.device_put(tensor, sharding), jnp.dtype(dtype))
-        filled[path] = variable.replace(value)
+        value = _cast(jax.device_put(tensor, placement.weight(name, tensor.shape)), wanted)
+        # The tensor may go only when the device has it, and must before the next is read.
+        ready: jax.Array = jax.block_until_ready(value)
+        return ready
+
+    wanted = jnp.dtype(dtype)
+    filled = {
+        path: variable.replace(placed(_name(path))) for path, variable in nnx.to_flat_state(state)
+    }
     return nnx.merge(graph, nnx.from_flat_state(filled))
 
 

@@ -46,18 +46,23 @@ def rope_of(settings: Fields, head_dim: int, base: float, max_positions: int | N
             f"{settings.where}: rope_type is {kind!r}. Expected one of "
             f"{', '.join(sorted(_SCALINGS))}; other scalings are not implemented."
         )
-    partial = settings.number_or_none("partial_rotary_factor")
-    if partial not in {None, 1}:
-        raise UnsupportedModelError(
-            f"{settings.where}: partial_rotary_factor is {partial}. Expected 1: heads that turn in "
-            "part are not implemented."
-        )
-    base = settings.number_or_none("rope_theta") or base
+    refuse_partial_rotation(settings)
+    base = settings.number_or_none("rope_theta", above=1) or base
     exponents = np.arange(0, head_dim, 2).astype(np.float32) / np.float32(head_dim)
     # The power is rounded once: float32 powers differ by library in one frequency of five.
     powers = (np.float64(base) ** exponents.astype(np.float64)).astype(np.float32)
     frequencies, scale = _SCALINGS[kind](powers, settings, base, max_positions)
     return Rope(tuple(map(float, frequencies)), scale)
+
+
+def refuse_partial_rotation(fields: Fields) -> None:
+    """Raises `UnsupportedModelError` where only a part of each head turns."""
+    share = fields.number_or_none("partial_rotary_factor")
+    if share not in {None, 1}:
+        raise UnsupportedModelError(
+            f"{fields.where}: partial_rotary_factor is {share}. Expected 1: heads that turn in "
+            "part are not implemented."
+        )
 
 
 def tables(rope: Rope, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -89,7 +94,8 @@ def _llama3(
 ) -> tuple[Float32, float]:
     del base
     factor = np.float32(settings.number("factor"))
-    low, high = settings.number("low_freq_factor"), settings.number("high_freq_factor")
+    low = settings.number("low_freq_factor")
+    high = settings.number("high_freq_factor", above=low)
     original = _original_context(settings, max_positions)
     plain = _ONE / powers
     wavelength = np.float32(2 * math.pi) / plain
@@ -113,7 +119,7 @@ def _yarn(
 
     low = pair_turning(settings.number_or_none("beta_fast") or 32)
     high = pair_turning(settings.number_or_none("beta_slow") or 1)
-    if settings.fields.get("truncate", True):
+    if settings.boolean_or_none("truncate") is not False:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, 2 * pairs - 1)
     width = high - low or 0.001

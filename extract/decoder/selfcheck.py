@@ -26,9 +26,10 @@ _LENGTH = 150
 _HIDDEN = 64
 _VOCABULARY = 32
 
-TOLERANCES = {"float32": 1e-4, "bfloat16": 0.04}
-"""Largest accepted ‖difference‖ / ‖states‖: well above rounding (1e-6 and 0.009 were measured),
-well below what the subtlest fault moved (0.05)."""
+TOLERANCES = {"float32": 1e-4, "bfloat16": 0.025}
+"""Largest accepted ‖difference‖ / ‖states‖: well above rounding (1e-6 and 0.009 were measured over
+the families' head shapes), below what the subtlest fault moved (scores off by a tenth, 0.033; a
+window off by one, 0.1)."""
 
 
 def check(attend: Attend, spec: DecoderSpec, dtype: DTypeLike, placement: Placement) -> float:
