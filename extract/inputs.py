@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from extract.config import ExtractConfig
 from extract.decoder.families import RopeVariant, spec_of
 from extract.decoder.spec import DecoderSpec
-from extract.store import Batching, Plan, SavedLayer, make_plan
+from extract.store import Batching, Plan, SavedLayer, check_place, make_plan
 from extract.text import AlignmentReport
 from extract.tokenizing import Progress, alignment_warnings, tokenized
 from extract.weights import Checkpoint, open_checkpoint
@@ -70,6 +70,7 @@ class Inputs:
 
 def gather(config: ExtractConfig, progress: Progress = lambda *_: None) -> Inputs:
     """Open the model, tokenise the traces, plan; raises `InputError` and `UsageError`."""
+    check_place(config.out)
     devices = tuple(find_devices(config.backend))
     dtype = _compute_dtype(config, devices[0].platform)
     checkpoint = open_checkpoint(config.model, revision=config.revision)

@@ -27,9 +27,16 @@ def write_bytes(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A stream whose bytes become the file at `path` when the block ends without an exception.
 
-    Otherwise the temporary is removed and `path` is as it was. The mode is 0644 less the umask.
-    Raises `OutputError` when the operating system refuses.
+    Otherwise the temporary is removed and `path` is as it was. The mode is 0644 less the umask. Of
+    a symbolic link the file that it points to is replaced.
+    Raises `OutputError` when the operating system refuses, or when something else than a file
+    stands at `path`.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OutputError(
+            f"{path} is there and is not a regular file; it stays as it is. Choose another name."
+        )
     temporary = path.parent / f".spectra-{secrets.token_hex(8)}.tmp"
     try:
         with os.fdopen(_create(temporary), "wb") as stream:

@@ -36,6 +36,24 @@ def test_a_name_of_the_greatest_length(tmp_path: Path) -> None:
     write_bytes(tmp_path / ("n" * 255), b"x")
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(OutputError, match=r"fifo is there and is not a regular file; it stays"):
+        write_bytes(fifo, b"x")
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert os.listdir(tmp_path) == ["fifo"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    link, file = tmp_path / "link", tmp_path / "file"
+    link.symlink_to("file")
+    for content in (b"new", b"newer"):
+        write_bytes(link, content)
+        assert link.is_symlink()
+        assert file.read_bytes() == content
+
+
 def failing_at(call: int, original: Callable[..., Any]) -> Callable[..., Any]:
     """`original`, but its `call`-th call finds the disk full."""
     calls = iter(range(1, 1000))

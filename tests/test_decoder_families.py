@@ -167,6 +167,10 @@ IMPOSSIBLE: list[tuple[dict[str, Any], type[errors.InputError], str]] = [
     (without("rms_norm_eps"), errors.MissingFieldError, "no field 'rms_norm_eps'"),
     (llama(vocab_size=True), errors.FieldTypeError, "vocab_size is true; expected an integer"),
     (llama(num_hidden_layers=0), errors.FieldValueError, "num_hidden_layers is 0"),
+    (llama(num_hidden_layers=10**7), errors.FieldValueError, "integer from 1 to 4096"),
+    (llama(hidden_size=10**12), errors.FieldValueError, "hidden_size is 1000000000000"),
+    (llama(num_key_value_heads=0), errors.FieldValueError, "num_key_value_heads is 0"),
+    (llama(head_dim=0), errors.FieldValueError, "head_dim is 0"),
     (
         llama(num_key_value_heads=3),
         errors.FieldValueError,

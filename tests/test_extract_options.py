@@ -16,7 +16,12 @@ from extract import ExtractConfig, pipeline, run, write_traces
 from extract.decoder.errors import WeightsMismatchError
 from extract.decoder.forward import Tap
 from extract.inputs import gather
-from extract.store.errors import FingerprintMismatchError, ForeignArtifactError, RepeatedLayerError
+from extract.store.errors import (
+    FingerprintMismatchError,
+    ForeignArtifactError,
+    NotADirectoryPathError,
+    RepeatedLayerError,
+)
 from extract.weights.errors import ModelNotFoundError, RevisionNotApplicableError
 from spectra import errors
 from spectra.artifacts import open_artifact
@@ -371,7 +376,7 @@ def another_artifact(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("make", "error"),
-    [(in_a_file, errors.OutputError), (another_artifact, ForeignArtifactError)],
+    [(in_a_file, NotADirectoryPathError), (another_artifact, ForeignArtifactError)],
 )
 def test_other_places(
     made: Made, tmp_path: Path, make: Callable[[Path], None], error: type[Exception]

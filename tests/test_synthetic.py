@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from extract import (
+from spectra.artifacts import Artifact, open_artifact
+from tests.synthetic import (
     CATEGORIES,
     DIM,
     LAYERS,
@@ -16,7 +17,6 @@ from extract import (
     population_spectrum,
     write_synthetic,
 )
-from spectra.artifacts import Artifact, open_artifact
 
 
 @pytest.fixture(scope="module")

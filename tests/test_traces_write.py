@@ -93,6 +93,11 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == len(PACK)
 
 
+def test_the_directory_is_made(tmp_path: Path) -> None:
+    assert write_traces(tmp_path / "a" / "b" / "t.jsonl", [trace_of(line())]) == 1
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_traces(tmp_path / "absent" / "t.jsonl", [trace_of(line())])
+        write_traces(tmp_path / "file" / "t.jsonl", [trace_of(line())])

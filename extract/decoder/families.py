@@ -22,6 +22,9 @@ ROPE_VARIANTS: tuple[RopeVariant, ...] = ("per_layer_type", "all_layers")
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
+# Far above any model: what a damaged file may say is refused before it is built.
+_MAX_LAYERS, _MAX_WIDTH, _MAX_VOCABULARY = 4096, 1 << 20, 1 << 26
+
 
 @dataclass(frozen=True, slots=True)
 class _Family:
@@ -78,10 +81,10 @@ def spec_of(
         )
     family = FAMILIES[name]
     _refuse_other_settings(record)
-    hidden = record.integer("hidden_size", low=1)
-    heads = record.integer("num_attention_heads", low=1)
-    kv_heads = record.integer_or_none("num_key_value_heads") or heads
-    head_dim = record.integer_or_none("head_dim") or family.head_dim or hidden // heads
+    hidden = record.integer("hidden_size", low=1, high=_MAX_WIDTH)
+    heads = record.integer("num_attention_heads", low=1, high=_MAX_WIDTH)
+    kv_heads = _width_or_none(record, "num_key_value_heads") or heads
+    head_dim = _width_or_none(record, "head_dim") or family.head_dim or hidden // heads
     if heads % kv_heads or head_dim % 2:
         raise FieldValueError(
             f"{where}: {heads} query heads over {kv_heads} key and value heads, of {head_dim} "
@@ -90,9 +93,9 @@ def spec_of(
     bias = bool(record.boolean_or_none("attention_bias"))
     return DecoderSpec(
         family=name,
-        vocab_size=record.integer("vocab_size", low=1),
+        vocab_size=record.integer("vocab_size", low=1, high=_MAX_VOCABULARY),
         hidden_dim=hidden,
-        mlp_dim=record.integer("intermediate_size", low=1),
+        mlp_dim=record.integer("intermediate_size", low=1, high=_MAX_WIDTH),
         num_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=head_dim,
@@ -106,6 +109,13 @@ def spec_of(
         rope_float32=family.float32_norm_weight_and_rope,
         kinds=_kinds(record, family, head_dim, rope_variant),
     )
+
+
+def _width_or_none(record: Fields, key: str) -> int | None:
+    """A width, or None where the config leaves it to the family; 0 is none."""
+    if record.fields.get(key) is None:
+        return None
+    return record.integer(key, low=1, high=_MAX_WIDTH)
 
 
 def _refuse_other_settings(record: Fields) -> None:
@@ -142,7 +152,7 @@ def _kinds(
 
 
 def _layer_types(record: Fields, family: _Family) -> list[str]:
-    count = record.integer("num_hidden_layers", low=1)
+    count = record.integer("num_hidden_layers", low=1, high=_MAX_LAYERS)
     given = record.fields.get("layer_types")
     if given is None or family.sliding == "none":
         return _usual_layer_types(record, family, count)

@@ -16,4 +16,5 @@ from extract.store.plan import SavedLayer as SavedLayer
 from extract.store.plan import TokenizedSample as TokenizedSample
 from extract.store.plan import Totals as Totals
 from extract.store.planning import make_plan as make_plan
+from extract.store.standing import check_place as check_place
 from extract.store.store import Store as Store

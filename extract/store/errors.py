@@ -23,6 +23,10 @@ class ForeignArtifactError(UsageError):
     """The directory holds an artifact or a config.json that no extraction of ours began."""
 
 
+class NotADirectoryPathError(UsageError):
+    """Something else than a directory stands where the artifact is to go."""
+
+
 class DamagedArtifactError(InputError):
     """The directory was completed, but its files are no longer whole."""
 

@@ -52,7 +52,7 @@ def open_store(
         InputError: `JournalError`, `DamagedArtifactError`, or what reading config.json raises.
         OutputError: `DiskSpaceError`, or the operating system refuses.
     """
-    standing.refuse_other_config(directory)
+    standing.check_place(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from extract.store.errors import (
     DiskSpaceError,
     FingerprintMismatchError,
     ForeignArtifactError,
+    NotADirectoryPathError,
     interrupted,
 )
 from extract.store.identity import differences
@@ -31,11 +33,17 @@ _OWNED = re.compile(r"index\.json|hidden_states_layer\d+_shard\d+\.safetensors(\
 _TEMPORARY = re.compile(r"\.spectra-[0-9a-f]{16}\.tmp")
 
 
-def refuse_other_config(directory: Path) -> None:
-    """Raise `ForeignArtifactError` for a config.json that is no artifact's, as a model's is not.
+def check_place(directory: Path) -> None:
+    """Refuse a place where no artifact may be written, whatever the plan.
 
-    It would be replaced in the end, and by a fresh start at once.
+    Raises `NotADirectoryPathError`, or `ForeignArtifactError` for a config.json that is no
+    artifact's, as a model's is not: it would be replaced in the end, and by a fresh start at once.
     """
+    if os.path.lexists(directory) and not directory.is_dir():
+        raise NotADirectoryPathError(
+            f"{directory} is there and is not a directory. Expected the artifact's directory, or "
+            "a name that is free; choose another."
+        )
     path = directory / CONFIG_NAME
     if not path.exists():
         return
