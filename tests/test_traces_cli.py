@@ -243,7 +243,9 @@ def test_sample_errors() -> None:
     result = call("traces", "sample", "--count", 0, "--out", "t.jsonl")
     assert result.exit_code == 2
     assert result.stderr == "Error: --count is 0. Expected 1 or more.\n"
-    result = call("traces", "sample", "--out", "absent/t.jsonl")
+    assert not files_under(Path())
+    Path("file").write_text("")
+    result = call("traces", "sample", "--out", "file/t.jsonl")
     assert result.exit_code == 3
     assert "cannot be written" in result.stderr
-    assert not files_under(Path())
+    assert files_under(Path()) == {"file"}
