@@ -32,7 +32,7 @@ help:
 demo:
 	@$(setup) requirements/run.txt
 	@$(if $(MODEL),,$(bundled_model))
-	$(spectra) traces sample --out $(OUT)/traces.jsonl
+	$(spectra) traces sample --count 40 --out $(OUT)/traces.jsonl
 	$(spectra) extract $(OUT)/traces.jsonl --model $(or $(MODEL),$(gguf)) --layers 15,-1 \
 		--out $(OUT)/annotated_traces_reprs/$(or $(notdir $(MODEL:/=)),smollm2-135m-instruct)
 	$(spectra) run $(OUT)/annotated_traces_reprs --out $(OUT)/spectral_metrics
