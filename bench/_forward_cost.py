@@ -1,4 +1,4 @@
-"""What a forward pass costs at least: its matrix products, and how fast a device multiplies."""
+"""How fast a device multiplies matrices of a decoder's sizes: the floor of a forward pass."""
 
 from __future__ import annotations
 
@@ -24,23 +24,6 @@ def published(device_kind: str, dtype: str) -> str | None:
     """The maker's figure for this device and dtype, where it is known here."""
     found = (text for (kind, of), text in _PUBLISHED.items() if kind in device_kind and of == dtype)
     return next(found, None)
-
-
-def flops(spec: DecoderSpec, batch: int, length: int) -> int:
-    """Floating point operations of the matrix products of a batch of whole sequences.
-
-    2 for each token and weight, and 4 H D for each query and key that it sees: q·k and the
-    weighted sum of v, a multiplication and an addition each.
-    """
-    weights = 2 * length * spec.parameters_read(spec.num_layers)
-    pairs = sum(visible_pairs(length, kind.window) for kind in spec.kinds)
-    return batch * (weights + 4 * spec.num_heads * spec.head_dim * pairs)
-
-
-def visible_pairs(length: int, window: int | None) -> int:
-    """Pairs of a query and a key that it sees, itself included, in a sequence."""
-    seen = length if window is None else min(window, length)
-    return seen * (seen + 1) // 2 + (length - seen) * seen
 
 
 def products(spec: DecoderSpec, tokens: int) -> dict[str, tuple[int, int, int]]:

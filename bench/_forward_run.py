@@ -15,12 +15,12 @@ from jax.typing import DTypeLike
 from numpy.typing import NDArray
 from rich.console import Console
 
-from bench._forward_cost import flops
 from bench._peer import Peer, difference
 from bench._subjects import Subject
 from bench._timing import Timing, figure, take_turns
 from extract.decoder import selfcheck
 from extract.decoder.attention import choose
+from extract.decoder.cost import flops
 from extract.decoder.forward import Forward, Tap
 from extract.decoder.placement import Placement
 from spectra.provenance import peak_memory
@@ -101,7 +101,7 @@ def measure(
 def _cell(subject: Subject, ids: Ids, timings: Mapping[str, Timing]) -> Cell:
     batch, length = ids.shape
     seconds = timings["ours"].median
-    work = flops(subject.spec, batch, length)
+    work = flops(subject.spec, batch, length, blocks=subject.spec.num_layers)
     return {
         "sequences": batch,
         "tokens": length,

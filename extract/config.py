@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from extract.decoder.families import RopeVariant
 from spectra.backend import BACKENDS
 from spectra.errors import UsageError
 
 FINAL_NORMS = ("auto", "on", "off")
 COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
-ROPE_VARIANTS = ("per_layer_type", "all_layers")
+ROPE_VARIANTS: tuple[RopeVariant, ...] = get_args(RopeVariant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from extract.decoder.cost import flops
 from extract.inputs import Inputs
 from extract.store.opening import QUEUE_BYTES
 
@@ -27,7 +28,7 @@ class Estimate:
     `free_bytes` on the disk of the output.
     """
 
-    operations: float
+    operations: int
     flops_per_second: float
     seconds: float
     memory_bytes: int
@@ -48,22 +49,9 @@ def estimate(inputs: Inputs) -> Estimate:
     )
 
 
-def operations(inputs: Inputs) -> float:
-    """Floating-point operations of the matrix products and of attention, padding included.
-
-    A product with a weight costs 2 operations a token and weight; a query meets the keys it sees
-    at 4 · head_dim · num_heads operations a key.
-    """
-    spec, total = inputs.spec, 0.0
-    weights = spec.parameters_read(inputs.top)
-    for batch in inputs.plan.batches:
-        rows, length = batch.shape
-        total += 2.0 * rows * length * weights
-        for kind in spec.kinds[: inputs.top]:
-            window = min(kind.window or length, length)
-            keys = window * (window + 1) / 2 + (length - window) * window
-            total += 4.0 * rows * keys * spec.num_heads * spec.head_dim
-    return total
+def operations(inputs: Inputs) -> int:
+    """Floating-point operations of all batches, padding included."""
+    return sum(flops(inputs.spec, *batch.shape, blocks=inputs.top) for batch in inputs.plan.batches)
 
 
 def memory_bytes(inputs: Inputs) -> int:

@@ -18,10 +18,11 @@ from flax import nnx
 from typer.testing import CliRunner
 
 from bench import _peer
-from bench._forward_cost import flops, products, published, visible_pairs
+from bench._forward_cost import products, published
 from bench._peer import Absent, Peer, difference
 from bench._subjects import SHAPES, installed_model, of_shape
 from bench.extraction import _check_same, app
+from extract.decoder.cost import flops, visible_pairs
 from extract.decoder.families import spec_of
 from extract.decoder.modules import Decoder
 from extract.decoder.placement import Placement
@@ -133,7 +134,7 @@ def test_flops_are_those_of_every_matrix_and_every_pair(name: str) -> None:
     )
     expected = 2 * length * sum(rows * columns for rows, columns in matrices)
     expected += pairs * spec.num_heads * 2 * (2 * spec.head_dim)
-    assert flops(spec, batch, length) == batch * expected
+    assert flops(spec, batch, length, blocks=spec.num_layers) == batch * expected
     assert {(n, (out, into)) for n, into, out in products(spec, 5).values()} <= {
         (5, shape) for shape in matrices
     }
@@ -156,7 +157,8 @@ def test_shapes_are_the_models(
     total = sum(int(np.prod(shape)) for shape in _shapes(name).values()) + (untied - 1) * table
     assert total / 1e6 == pytest.approx(millions, rel=1e-3)
     if gflops is not None:
-        assert flops(spec, 1, 8192) / 8192 / 1e9 == pytest.approx(gflops, abs=0.05)
+        work = flops(spec, 1, 8192, blocks=spec.num_layers)
+        assert work / 8192 / 1e9 == pytest.approx(gflops, abs=0.05)
 
 
 def _shapes(name: str) -> dict[str, tuple[int, ...]]:

@@ -18,7 +18,6 @@ from spectra.json_fields import Fields, show
 from spectra.strict_json import JSON, JSONObject
 
 RopeVariant = Literal["per_layer_type", "all_layers"]
-ROPE_VARIANTS: tuple[RopeVariant, ...] = ("per_layer_type", "all_layers")
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
