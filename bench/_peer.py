@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench._forward_cost import products
 from bench._timing import take_turns
-from extract.decoder.modules import Decoder
+from extract.decoder.modules import Decoder, Turned
 from extract.decoder.spec import DecoderSpec
 from spectra.backend import usable_cores
 from spectra.strict_json import JSONObject
@@ -99,7 +99,8 @@ class Peer:
             if names.keys() != tensors.keys():
                 raise ValueError(f"{sorted(names.keys() ^ tensors.keys())}: only one model has it")
             for name, path in names.items():
-                tensors[name].copy_(torch.from_dlpack(ours[path][...]))
+                tensor = torch.from_dlpack(ours[path][...])
+                tensors[name].copy_(tensor.T if isinstance(ours[path], Turned) else tensor)
         return model.eval()
 
 

@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 
 from extract.decoder.families import spec_of
 from extract.decoder.load import load_decoder
-from extract.decoder.modules import Decoder
+from extract.decoder.modules import Decoder, Turned
 from extract.decoder.placement import Placement
 from extract.decoder.spec import DecoderSpec
 from extract.weights import open_checkpoint
@@ -141,15 +141,16 @@ def _random_decoder(spec: DecoderSpec, dtype: DTypeLike, placement: Placement) -
     filled: dict[tuple[Any, ...], Any] = {}
     for number, (path, variable) in enumerate(nnx.to_flat_state(state)):
         key = jax.device_put(jax.random.key(number), placement.whole)
-        is_norm = "norm" in str(path[-2])
-        made = _values(key, variable.shape, jnp.dtype(dtype), is_norm)
+        shape, is_norm = variable.shape, "norm" in str(path[-2])
+        inputs = None if is_norm else shape[0 if isinstance(variable, Turned) else 1]
+        made = _values(key, shape, jnp.dtype(dtype), inputs)
         # One after the other: drawing needs room beside the weights.
         filled[path] = variable.replace(jax.block_until_ready(made))
     return nnx.merge(graph, nnx.from_flat_state(filled))
 
 
 @jax.jit(static_argnums=(1, 2, 3))
-def _values(key: Array, shape: tuple[int, ...], dtype: jnp.dtype, is_norm: bool) -> Array:
-    if is_norm:
+def _values(key: Array, shape: tuple[int, ...], dtype: jnp.dtype, inputs: int | None) -> Array:
+    if inputs is None:
         return jnp.ones(shape, dtype)
-    return jax.random.normal(key, shape, dtype) * jnp.asarray(shape[-1] ** -0.5, dtype)
+    return jax.random.normal(key, shape, dtype) * jnp.asarray(inputs**-0.5, dtype)

@@ -55,10 +55,13 @@ def operations(inputs: Inputs) -> int:
 
 
 def memory_bytes(inputs: Inputs) -> int:
-    """Weights, one batch's activations, and the states that wait for the disk."""
+    """Weights, the activations of the batches that compute, and states that wait for the disk."""
     spec, plan = inputs.spec, inputs.plan
     item = jnp.dtype(inputs.dtype).itemsize
-    tokens = max((rows * length for rows, length in (b.shape for b in plan.batches)), default=0)
+    sizes = sorted(
+        (rows * length for rows, length in (b.shape for b in plan.batches)), reverse=True
+    )
+    tokens = sum(sizes[: inputs.streams])
     width = 4 * spec.hidden_dim + 3 * spec.mlp_dim + 2 * spec.num_heads * spec.head_dim
     waiting = min(QUEUE_BYTES, plan.totals.padded_tokens * plan.row_bytes * len(plan.layers))
     return inputs.weight_bytes + tokens * width * item + waiting

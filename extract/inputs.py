@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 ComputeDtype = Literal["float32", "bfloat16"]
 
+_MOST_STREAMS = 8
+"""Each has a batch's activations in memory."""
+
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "ml_dtypes", "tokenizers")
 
 _BATCHING = {
@@ -60,6 +63,16 @@ class Inputs:
     def platform(self) -> str:
         """The devices' platform: "cpu", "gpu" or "tpu"."""
         return str(self.devices[0].platform)
+
+    @property
+    def streams(self) -> int:
+        """Batches that are computed side by side.
+
+        XLA spreads one batch's operations over a CPU's cores badly: two batches on two cores were
+        a fifth faster. Programs that run on several devices at once must not overtake each other.
+        """
+        alone = self.platform == "cpu" and len(self.devices) == 1
+        return min(usable_cores(), _MOST_STREAMS) if alone else 1
 
     @property
     def weight_bytes(self) -> int:

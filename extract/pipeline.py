@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,29 +116,42 @@ def _load(inputs: Inputs, log: Log, progress: Progress) -> Forward:
 
 
 def _compute(inputs: Inputs, store: Store, forward: Forward, progress: Progress) -> int:
-    """Run what is pending and return its tokens; a batch computes while the last one is copied."""
+    """Run what is pending and return its tokens."""
     batches = store.pending_batches()
     sizes = {batch.number: int(inputs.plan.lengths(batch).sum()) for batch in batches}
     total, done = inputs.plan.totals.tokens, inputs.plan.totals.tokens - sum(sizes.values())
     progress("computing", done, total)
-    for batch, states in _one_ahead(inputs, forward, batches):
+    for batch, states in _computed(inputs, forward, batches):
         store.write(batch, states)
         done += sizes[batch.number]
         progress("computing", done, total)
     return sum(sizes.values())
 
 
-def _one_ahead(
+def _computed(
     inputs: Inputs, forward: Forward, batches: tuple[Batch, ...]
 ) -> Iterator[tuple[Batch, dict[int, jax.Array]]]:
-    """Each batch with its finished states; the device has the next one by then."""
-    before: tuple[Batch, dict[int, jax.Array]] | None = None
-    for batch in batches:
+    """Each batch with its finished states, in turn; the next ones compute meanwhile."""
+
+    def compute(batch: Batch) -> dict[int, jax.Array]:
         states = forward(inputs.plan.token_ids(batch))
-        if before is not None:
-            jax.block_until_ready(before[1])
-            yield before
-        before = batch, states
-    if before is not None:
-        jax.block_until_ready(before[1])
-        yield before
+        # A stream is busy until its batch is done; an accelerator alone is given the next by then.
+        return jax.block_until_ready(states) if inputs.streams > 1 else states
+
+    pool = ThreadPoolExecutor(inputs.streams)
+    waiting: deque[tuple[Batch, Future[dict[int, jax.Array]]]] = deque()
+    try:
+        for batch in batches:
+            waiting.append((batch, pool.submit(compute, batch)))
+            if len(waiting) > inputs.streams:
+                yield _finished(*waiting.popleft())
+        while waiting:
+            yield _finished(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _finished(
+    batch: Batch, states: Future[dict[int, jax.Array]]
+) -> tuple[Batch, dict[int, jax.Array]]:
+    return batch, jax.block_until_ready(states.result())

@@ -24,7 +24,7 @@ from bench._subjects import SHAPES, installed_model, of_shape
 from bench.extraction import _check_same, app
 from extract.decoder.cost import flops, visible_pairs
 from extract.decoder.families import spec_of
-from extract.decoder.modules import Decoder
+from extract.decoder.modules import Decoder, Turned
 from extract.decoder.placement import Placement
 
 ROOT = Path(__file__).parent.parent
@@ -178,7 +178,8 @@ def test_random_weights_are_of_the_dtype_and_keep_the_size_of_what_they_multiply
             assert (values == 1).all()
         else:
             spread = values.astype(np.float32).std()
-            assert spread == pytest.approx(values.shape[1] ** -0.5, rel=0.1), path
+            inputs = values.shape[0 if isinstance(variable, Turned) else 1]
+            assert spread == pytest.approx(inputs**-0.5, rel=0.1), path
             drawn.add(values.tobytes())
     assert len(drawn) == 1 + 4 * 7
 

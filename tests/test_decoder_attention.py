@@ -18,6 +18,7 @@ from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
 from extract.decoder.attention import choose, chunked
+from extract.decoder.attention.chunked import wide
 from extract.decoder.attention.cudnn import cudnn
 from extract.decoder.attention.splash import splash
 from extract.decoder.modules import Attend
@@ -77,22 +78,23 @@ def test_chunk_borders(window: int | None) -> None:
         assert np.abs(found - expected[:, :length]).max() <= 1e-6
 
 
-@settings(max_examples=6)
+@settings(max_examples=16)
 @given(
-    length=st.integers(1, 19),
-    window=st.none() | st.integers(1, 21),
+    length=st.integers(1, 40),
+    window=st.none() | st.integers(1, 42),
     kv_heads=st.integers(1, 3),
     groups=st.integers(1, 3),
-    chunks=st.integers(1, 6),
+    chunk=st.integers(1, 9),
+    attend=st.sampled_from([chunked, wide]),
 )
 def test_any_shape(
-    length: int, window: int | None, kv_heads: int, groups: int, chunks: int
+    length: int, window: int | None, kv_heads: int, groups: int, chunk: int, attend: Attend
 ) -> None:
     arrays = inputs(length, kv_heads, groups, dim=2, batch=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules[chunked.__module__], "CHUNK", CHUNK)
-        patch.setattr(sys.modules[chunked.__module__], "MAX_CHUNKS", chunks)
-        found = apply(chunked, arrays, window)
+        for name in ("CHUNK", "WIDE_CHUNK"):
+            patch.setattr(sys.modules[chunked.__module__], name, chunk)
+        found = apply(attend, arrays, window)
     assert np.abs(found - naive(*arrays, window)).max() <= 1e-6
 
 
@@ -159,13 +161,13 @@ def test_what_cudnn_is_asked_for(window: int | None, monkeypatch: pytest.MonkeyP
     [
         ("cpu", 64, jnp.float32, chunked),
         ("cpu", 64, jnp.bfloat16, chunked),
-        ("gpu", 64, jnp.float32, chunked),
+        ("gpu", 64, jnp.float32, wide),
         ("gpu", 64, jnp.bfloat16, cudnn),
         ("gpu", 128, jnp.bfloat16, cudnn),
-        ("gpu", 136, jnp.bfloat16, chunked),
-        ("gpu", 100, jnp.bfloat16, chunked),
+        ("gpu", 136, jnp.bfloat16, wide),
+        ("gpu", 100, jnp.bfloat16, wide),
         ("tpu", 128, jnp.bfloat16, splash),
-        ("tpu", 128, jnp.float32, chunked),
+        ("tpu", 128, jnp.float32, wide),
     ],
 )
 def test_choice(

@@ -7,9 +7,9 @@ shape whatever the depth, and a run stops after the highest layer that is wanted
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
+from extract.decoder.compiling import cpu_options
 from extract.decoder.modules import Attend, Decoder, Tables
 from extract.decoder.placement import Placement
 from extract.decoder.rope import tables
@@ -55,6 +56,7 @@ class Forward:
         self._attend = placement.over_heads(attend, spec.num_kv_heads)
         self._placement = placement
         self._storage = jnp.dtype(storage)
+        self._run_block = _compiled_for(placement.platform)
         self._embed = nnx.split(decoder.embed_tokens)
         self._blocks = [nnx.split(block) for block in decoder.layers]
         self._precision = "highest" if decoder.dtype == jnp.float32 else "default"
@@ -77,7 +79,7 @@ class Forward:
             kept = self._keep(0, x)
             layers = zip(self._spec.kinds, self._blocks, strict=False)
             for number, (kind, block) in enumerate(layers, 1):
-                x = _block(*block, x, turns[kind.rope], self._attend, kind.window)
+                x = self._run_block(*block, x, turns[kind.rope], self._attend, kind.window)
                 kept |= self._keep(number, x)
         return kept
 
@@ -104,12 +106,17 @@ def _apply(graph: Any, state: Any, x: Array) -> Array:
     return states
 
 
-@jax.jit(static_argnums=(0, 4, 5))
 def _block(
     graph: Any, state: Any, x: Array, turns: Tables, attend: Attend, window: int | None
 ) -> Array:
     states: Array = nnx.merge(graph, state)(x, turns, attend, window)
     return states
+
+
+@cache
+def _compiled_for(platform: str) -> Callable[..., Array]:
+    options = cpu_options() if platform == "cpu" else {}
+    return jax.jit(_block, static_argnums=(0, 4, 5), compiler_options=options)
 
 
 @jax.jit(static_argnums=1)

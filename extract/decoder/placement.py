@@ -31,7 +31,7 @@ class Placement:
         self._mesh = Mesh(np.array(devices), (_AXIS,))
 
     def weight(self, name: str, shape: tuple[int, ...]) -> NamedSharding:
-        """The sharding of the weight `name` ("layers.0.mlp.up_proj.weight")."""
+        """The sharding of the weight `name` ("layers.0.mlp.up_proj.weight") as files keep it."""
         parts = name.split(".")
         projection = parts[-2] if len(parts) > 1 else ""
         cut = None
@@ -59,6 +59,11 @@ class Placement:
             return y
 
         return attend_each
+
+    @property
+    def platform(self) -> str:
+        """The devices' platform: "cpu", "gpu" or "tpu"."""
+        return str(self.devices[0].platform)
 
     @property
     def whole(self) -> NamedSharding:

@@ -88,7 +88,7 @@ def _states(
     for path, variable in nnx.to_flat_state(state):
         values = rng.standard_normal(variable.shape, np.float32)
         if values.ndim == 2 and "embed_tokens" not in path:
-            values *= 1 / np.sqrt(variable.shape[-1])
+            values *= 1 / np.sqrt(variable.shape[0])
         # The same bfloat16 values in either dtype: weights are what the check does not compare.
         rounded = jnp.asarray(values).astype(jnp.bfloat16).astype(dtype)
         filled[path] = variable.replace(jax.device_put(rounded, placement.whole))
