@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +13,14 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from bench._timing import take_turns
+from extract.decoder.compiling import cpu_options
 from extract.decoder.spec import DecoderSpec
+from extract.decoder.streams import side_by_side, streams_on
 
-_AT_ONCE = 2
-"""Products that are in flight together on an accelerator, so that starting them costs nothing."""
+_PRODUCTS = 4
+"""In a timed run, for each stream: in flight together, so that starting them costs nothing."""
+
+_ROUNDS = 15
 
 _PUBLISHED = {
     ("H200", "bfloat16"): "989 TFLOP/s dense (NVIDIA); this project's design counts on 790 of them"
@@ -35,30 +42,58 @@ def products(spec: DecoderSpec, tokens: int) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def matmul_rates(
-    spec: DecoderSpec, tokens: int, dtype: DTypeLike, device: jax.Device
-) -> dict[str, float]:
-    """TFLOP/s of each of `products`, multiplied alone by XLA."""
-    at_once = 1 if device.platform == "cpu" else _AT_ONCE
-    sizes = products(spec, tokens)
+@dataclass(frozen=True, slots=True)
+class Products:
+    """By projection, a task that multiplies it `each` times."""
+
+    tasks: Mapping[str, Callable[[], Any]]
+    each: int
+
+
+def xla_products(spec: DecoderSpec, tokens: int, dtype: DTypeLike, device: jax.Device) -> Products:
+    """By XLA, in as many streams as an extraction has here."""
+    streams = streams_on([device])
     with jax.default_device(device):
-        tasks = {name: _product(size, dtype, at_once) for name, size in sizes.items()}
-        _, timings = take_turns(tasks, 7)
+        tasks = {
+            name: _product(size, dtype, device, streams)
+            for name, size in products(spec, tokens).items()
+        }
+    return Products(tasks, _PRODUCTS * streams)
+
+
+def matmul_rates(
+    spec: DecoderSpec, tokens: int, contestants: Mapping[str, Products]
+) -> dict[str, dict[str, float]]:
+    """TFLOP/s by contestant and projection; they take turns."""
+    tasks = {
+        (who, name): task
+        for who, found in contestants.items()
+        for name, task in found.tasks.items()
+    }
+    _, timings = take_turns(tasks, _ROUNDS)
+    sizes = products(spec, tokens)
     return {
-        name: round(2 * at_once * n * inputs * outputs / timings[name].min / 1e12, 4)
-        for name, (n, inputs, outputs) in sizes.items()
+        who: {
+            name: round(2 * found.each * math.prod(sizes[name]) / timings[who, name].min / 1e12, 4)
+            for name in found.tasks
+        }
+        for who, found in contestants.items()
     }
 
 
 def _product(
-    size: tuple[int, int, int], dtype: DTypeLike, at_once: int
+    size: tuple[int, int, int], dtype: DTypeLike, device: jax.Device, streams: int
 ) -> Callable[[], list[Array]]:
     n, inputs, outputs = size
-    x, weight = jnp.ones((n, inputs), dtype), jnp.ones((outputs, inputs), dtype)
+    x, weight = jnp.ones((n, inputs), dtype), jnp.ones((inputs, outputs), dtype)
     precision = "highest" if dtype == jnp.float32 else "default"
+    multiply = jax.jit(
+        lambda x, weight: jnp.matmul(x, weight, precision=precision),
+        compiler_options=cpu_options() if device.platform == "cpu" else {},
+    )
 
-    def multiply(x: Array, weight: Array) -> Array:
-        return jax.lax.dot_general(x, weight, (((1,), (1,)), ((), ())), precision=precision)
+    def run() -> list[Array]:
+        found = side_by_side(lambda _: multiply(x, weight), range(_PRODUCTS * streams), streams)
+        return [product for _, product in found]
 
-    compiled = jax.jit(multiply)
-    return lambda: [compiled(x, weight) for _ in range(at_once)]
+    return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,10 @@ from extract.decoder.attention import choose
 from extract.decoder.cost import flops
 from extract.decoder.forward import Forward, Tap
 from extract.decoder.placement import Placement
+from extract.decoder.streams import side_by_side, streams_on
 from spectra.provenance import peak_memory
+
+BATCHES = 2
 
 Cell = dict[str, Any]
 Ids = NDArray[np.int32]
@@ -42,6 +45,7 @@ class Ours:
         attend = choose(self.device.platform, spec.head_dim, dtype)
         self.attention = getattr(attend, "__name__", str(attend))
         self.check = selfcheck.check(attend, spec, dtype, placement)
+        self.streams = streams_on(placement.devices)
         self._top = spec.num_layers
         self._forward = Forward(
             self.decoder,
@@ -52,14 +56,15 @@ class Ours:
             storage=dtype,
         )
 
-    def __call__(self, ids: Ids) -> Array:
-        """The last states, after the norm; returns before the device is done."""
-        return self._forward(ids)[self._top]
+    def __call__(self, batches: Sequence[Ids]) -> list[Array]:
+        """The last states of each batch, after the norm, computed as an extraction does it."""
+        found = side_by_side(self._forward, batches, self.streams)
+        return [states[self._top] for _, states in found]
 
-    def first_call(self, ids: Ids) -> dict[str, float | None]:
+    def first_call(self, batches: Sequence[Ids]) -> dict[str, float | None]:
         """Its seconds, and the peaks of memory after it."""
         begin = time.perf_counter()
-        jax.block_until_ready(self(ids))
+        self(batches)
         seconds = time.perf_counter() - begin
         device = (self.device.memory_stats() or {}).get("peak_bytes_in_use")
         return {
@@ -76,39 +81,43 @@ def measure(
     repeats: int,
     peer: Peer | None,
 ) -> list[Cell]:
-    """A cell for each (sequences, tokens), in this order.
+    """A cell for each shape of batches, (sequences, tokens), in this order.
 
-    All first calls come before the peer's model, so memory is ours alone; it only grows, so it is
-    a shape's own where the shapes grow.
+    A task is `BATCHES` batches for each of our streams. All first calls come before the peer's
+    model, so memory is ours alone; it only grows, so it is a shape's own where the shapes grow.
     """
     rng = np.random.default_rng(0)
     vocabulary = subject.spec.vocab_size
-    batches = [rng.integers(vocabulary, size=shape, dtype=np.int32) for shape in shapes]
+    count = BATCHES * ours.streams
+    work = [list(rng.integers(vocabulary, size=(count, *s), dtype=np.int32)) for s in shapes]
     cells = []
     with Console(stderr=True).status("first calls") as status:
-        firsts = [ours.first_call(ids) for ids in batches]
+        firsts = [ours.first_call(batches) for batches in work]
         theirs = None if peer is None else peer.forward(subject.config, ours.decoder)
-        for ids, first in zip(batches, firsts, strict=True):
-            status.update(f"{ids.shape[0]} sequences of {ids.shape[1]} tokens")
-            tasks: dict[str, Callable[[], Any]] = {"ours": partial(ours, ids)}
+        for shape, batches, first in zip(shapes, work, firsts, strict=True):
+            status.update(f"{count} batches of {shape[0]} sequences of {shape[1]} tokens")
+            tasks: dict[str, Callable[[], Any]] = {"ours": partial(ours, batches)}
             if theirs is not None:
-                tasks["torch"] = theirs(ids)
+                tasks["torch"] = theirs(batches)
             states, timings = take_turns(tasks, repeats)
-            cells.append(_cell(subject, ids, timings) | _compared(states, timings) | first)
+            cells.append(_cell(subject, count, shape, timings) | _compared(states, timings) | first)
     return cells
 
 
-def _cell(subject: Subject, ids: Ids, timings: Mapping[str, Timing]) -> Cell:
-    batch, length = ids.shape
+def _cell(
+    subject: Subject, count: int, shape: tuple[int, int], timings: Mapping[str, Timing]
+) -> Cell:
     seconds = timings["ours"].median
-    work = flops(subject.spec, batch, length, blocks=subject.spec.num_layers)
+    tokens = count * shape[0] * shape[1]
+    work = count * flops(subject.spec, *shape, blocks=subject.spec.num_layers)
     return {
-        "sequences": batch,
-        "tokens": length,
-        "gflops_a_token": figure(work / ids.size / 1e9),
+        "batches": count,
+        "sequences": shape[0],
+        "tokens": shape[1],
+        "gflops_a_token": figure(work / tokens / 1e9),
         "seconds": {name: timing.asdict() for name, timing in timings.items()},
         "tokens_per_second": {
-            name: figure(ids.size / timing.median) for name, timing in timings.items()
+            name: figure(tokens / timing.median) for name, timing in timings.items()
         },
         "tflops": figure(work / seconds / 1e12),
         "load_average": round(os.getloadavg()[0], 2),
@@ -119,7 +128,8 @@ def _compared(states: Mapping[str, Any], timings: Mapping[str, Timing]) -> Cell:
     if "torch" not in timings:
         return {}
     ratio = timings["torch"].median / timings["ours"].median
+    pairs = zip(states["ours"], states["torch"], strict=True)
     return {
         "torch_time_over_ours": figure(ratio),
-        "largest_difference": figure(difference(states["ours"], states["torch"])),
+        "largest_difference": figure(max(difference(*pair) for pair in pairs)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -16,8 +16,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
-from bench._forward_cost import products
-from bench._timing import take_turns
+from bench._forward_cost import Products, products
 from extract.decoder.modules import Decoder, Turned
 from extract.decoder.spec import DecoderSpec
 from spectra.backend import usable_cores
@@ -52,30 +51,31 @@ class Peer:
             f"{self._dtype}, sdpa, {torch.get_num_threads()} threads, inference mode"
         )
 
-    def matmul_rates(self, spec: DecoderSpec, tokens: int) -> dict[str, float]:
-        """TFLOP/s of torch's own products, as `_forward_cost.matmul_rates`, on a CPU."""
-        torch, rates = self._torch, {}
+    def products(self, spec: DecoderSpec, tokens: int) -> Products:
+        """torch's own, on a CPU."""
+        torch, tasks = self._torch, {}
         for name, (n, inputs, outputs) in products(spec, tokens).items():
             x, weight = (torch.ones(rows, inputs, dtype=self._dtype) for rows in (n, outputs))
-            _, timings = take_turns({name: partial(torch.matmul, x, weight.T)}, 7)
-            rates[name] = round(2 * n * inputs * outputs / timings[name].min / 1e12, 4)
-        return rates
+            tasks[name] = partial(torch.matmul, x, weight.T)
+        return Products(tasks, 1)
 
     def forward(
         self, config: JSONObject, decoder: Decoder
-    ) -> Callable[[NDArray[np.int32]], Callable[[], Any]]:
-        """From token ids [B, T] to the task of computing their last states, after the norm.
+    ) -> Callable[[Sequence[NDArray[np.int32]]], Callable[[], list[Any]]]:
+        """From batches of token ids [B, T] to the task of computing their last, normed states.
 
         The model is the one of this config.json with the decoder's weights.
         """
         torch, model = self._torch, self._model(config, decoder)
 
-        def task(token_ids: NDArray[np.int32]) -> Callable[[], Any]:
-            ids = torch.tensor(token_ids, dtype=torch.int64, device=self._device)
+        def task(batches: Sequence[NDArray[np.int32]]) -> Callable[[], list[Any]]:
+            moved = [torch.tensor(ids, dtype=torch.int64, device=self._device) for ids in batches]
 
-            def run() -> Any:
+            def run() -> list[Any]:
                 with torch.inference_mode():
-                    states = model(input_ids=ids, use_cache=False).last_hidden_state
+                    states = [
+                        model(input_ids=ids, use_cache=False).last_hidden_state for ids in moved
+                    ]
                 if self._device == "cuda":
                     torch.cuda.synchronize()
                 return states

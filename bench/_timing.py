@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TypeVar
 
 import jax
 
+Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")
 
 ENOUGH_SECONDS = 0.3
@@ -31,15 +32,15 @@ class Timing:
 
 
 def take_turns(
-    tasks: Mapping[str, Callable[[], Result]], repeats: int
-) -> tuple[dict[str, Result], dict[str, Timing]]:
+    tasks: Mapping[Name, Callable[[], Result]], repeats: int
+) -> tuple[dict[Name, Result], dict[Name, Timing]]:
     """Each task's result and timing: a warm-up each, then rounds of one run each.
 
     At least `repeats` rounds; short tasks get more, until rounds took `ENOUGH_SECONDS` together. A
     run ends when its JAX arrays are there.
     """
     results = {name: jax.block_until_ready(task()) for name, task in tasks.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    seconds: dict[Name, list[float]] = {name: [] for name in tasks}
     begin, rounds = time.perf_counter(), 0
     while rounds < repeats or (rounds < MOST_RUNS and time.perf_counter() - begin < ENOUGH_SECONDS):
         for name, task in tasks.items():

@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 
 from bench import _card, _shell
-from bench._forward_cost import matmul_rates, published
+from bench._forward_cost import matmul_rates, published, xla_products
 from bench._forward_run import Cell, Ours, measure
 from bench._peer import Absent, Peer
 from bench._subjects import SHAPES, Subject, installed_model, of_model, of_shape
@@ -32,8 +32,9 @@ SAME = {"float32": 1e-3, "bfloat16": 0.3}
 """Up to which difference of a token's states two programs are taken to compute the same model."""
 
 MEASURES = (
-    "the whole decoder's forward pass, from token ids on the host to the last layer's states after "
-    "the final norm, in the compute dtype on one device: whole sequences, no padding"
+    "the whole decoder's forward pass over some batches, from token ids on the host to the last "
+    "layer's states after the final norm, in the compute dtype on one device: whole sequences, no "
+    "padding; ours computes batches side by side as an extraction does, torch one after the other"
 )
 METHOD = (
     "first calls by themselves, for compilation and memory; then a warm-up each, and ours and "
@@ -42,8 +43,8 @@ METHOD = (
 )
 FLOOR = (
     "matrix products alone, 2 flops a token and weight and 4 H D a query and key that it sees, at "
-    "the best rate at which this device multiplies one of a block's projections alone, by XLA or "
-    "on a CPU by torch"
+    "the best rate at which this device multiplies one of a block's projections and does nothing "
+    "else, by XLA or on a CPU by torch"
 )
 
 app = typer.Typer(add_completion=False)
@@ -95,6 +96,7 @@ def main(
         "compute_dtype": dtype,
         "attention": f"{ours.attention}, self-check {ours.check:.1g}",
         "sequences_x_tokens": [f"{batch}x{length}" for batch, length in shapes],
+        "batches_side_by_side": ours.streams,
         "repeats": repeats,
         "backend": platform,
         "compared_with": compared_with,
@@ -136,9 +138,11 @@ def _peer(platform: str, dtype: str) -> tuple[Peer | None, str]:
 def _floor(
     subject: Subject, tokens: int, dtype: str, device: jax.Device, peer: Peer | None
 ) -> dict[str, Any]:
-    rates = {"xla": matmul_rates(subject.spec, tokens, jnp.dtype(dtype), device)}
+    spec = subject.spec
+    contestants = {"xla": xla_products(spec, tokens, jnp.dtype(dtype), device)}
     if peer is not None and device.platform == "cpu":
-        rates["torch"] = peer.matmul_rates(subject.spec, tokens)
+        contestants["torch"] = peer.products(spec, tokens)
+    rates = matmul_rates(spec, tokens, contestants)
     best = max(rate for found in rates.values() for rate in found.values())
     floor = {"how": FLOOR, "tflops": best, "matmul_tflops": rates}
     known = published(device.device_kind, dtype)
@@ -157,7 +161,7 @@ def _table(cells: list[Cell]) -> Table:
 
 def _row(cell: Cell) -> Iterator[tuple[str, str]]:
     times: Mapping[str, float] = cell["seconds"]["ours"]
-    yield "batch", f"{cell['sequences']} × {cell['tokens']}"
+    yield "batches", f"{cell['batches']} of {cell['sequences']} × {cell['tokens']}"
     yield "tokens/s", f"{cell['tokens_per_second']['ours']:,.0f}"
     yield "seconds (min – max)", f"{times['median']:.3f} ({times['min']:.3f} – {times['max']:.3f})"
     yield "TFLOP/s", f"{cell['tflops']:.4g}"

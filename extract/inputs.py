@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from extract.config import ExtractConfig
 from extract.decoder.families import RopeVariant, spec_of
 from extract.decoder.spec import DecoderSpec
+from extract.decoder.streams import streams_on
 from extract.store import Batching, Plan, SavedLayer, check_place, make_plan
 from extract.text import AlignmentReport
 from extract.tokenizing import Progress, alignment_warnings, tokenized
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     import jax
 
 ComputeDtype = Literal["float32", "bfloat16"]
-
-_MOST_STREAMS = 8
-"""Each has a batch's activations in memory."""
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "ml_dtypes", "tokenizers")
 
@@ -66,13 +64,8 @@ class Inputs:
 
     @property
     def streams(self) -> int:
-        """Batches that are computed side by side.
-
-        XLA spreads one batch's operations over a CPU's cores badly: two batches on two cores were
-        a fifth faster. Programs that run on several devices at once must not overtake each other.
-        """
-        alone = self.platform == "cpu" and len(self.devices) == 1
-        return min(usable_cores(), _MOST_STREAMS) if alone else 1
+        """Batches that are computed side by side."""
+        return streams_on(self.devices)
 
     @property
     def weight_bytes(self) -> int:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +14,8 @@ from extract.decoder.forward import Forward, Tap
 from extract.decoder.load import load_decoder
 from extract.decoder.placement import Placement
 from extract.decoder.selfcheck import check
+from extract.decoder.streams import side_by_side
+from extract.heap import trim_heap
 from extract.inputs import Inputs, gather
 from extract.log import Log
 from extract.store import Batch, Store, Totals, open_store
@@ -67,6 +66,7 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
                 log.begin(inputs)
                 begin = time.perf_counter()
                 forward = _load(inputs, log, progress)
+                trim_heap()
                 log.say(f"loaded in {time.perf_counter() - begin:.2f} s")
                 begin = time.perf_counter()
                 computed = _compute(inputs, store, forward, progress)
@@ -121,37 +121,13 @@ def _compute(inputs: Inputs, store: Store, forward: Forward, progress: Progress)
     sizes = {batch.number: int(inputs.plan.lengths(batch).sum()) for batch in batches}
     total, done = inputs.plan.totals.tokens, inputs.plan.totals.tokens - sum(sizes.values())
     progress("computing", done, total)
-    for batch, states in _computed(inputs, forward, batches):
+
+    def states_of(batch: Batch) -> dict[int, jax.Array]:
+        return forward(inputs.plan.token_ids(batch))
+
+    for batch, states in side_by_side(states_of, batches, inputs.streams):
         store.write(batch, states)
+        trim_heap()
         done += sizes[batch.number]
         progress("computing", done, total)
     return sum(sizes.values())
-
-
-def _computed(
-    inputs: Inputs, forward: Forward, batches: tuple[Batch, ...]
-) -> Iterator[tuple[Batch, dict[int, jax.Array]]]:
-    """Each batch with its finished states, in turn; the next ones compute meanwhile."""
-
-    def compute(batch: Batch) -> dict[int, jax.Array]:
-        states = forward(inputs.plan.token_ids(batch))
-        # A stream is busy until its batch is done; an accelerator alone is given the next by then.
-        return jax.block_until_ready(states) if inputs.streams > 1 else states
-
-    pool = ThreadPoolExecutor(inputs.streams)
-    waiting: deque[tuple[Batch, Future[dict[int, jax.Array]]]] = deque()
-    try:
-        for batch in batches:
-            waiting.append((batch, pool.submit(compute, batch)))
-            if len(waiting) > inputs.streams:
-                yield _finished(*waiting.popleft())
-        while waiting:
-            yield _finished(*waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _finished(
-    batch: Batch, states: Future[dict[int, jax.Array]]
-) -> tuple[Batch, dict[int, jax.Array]]:
-    return batch, jax.block_until_ready(states.result())
