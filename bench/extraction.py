@@ -25,8 +25,8 @@ from bench._timing import figure
 from extract.decoder.placement import Placement
 from spectra.errors import SpectraError
 
-LENGTHS = {"cpu": (256, 512, 1024), "gpu": (2048, 8192), "tpu": (2048, 8192)}
-TOKENS = {"cpu": 1024, "gpu": 16384, "tpu": 16384}
+LENGTHS = {"cpu": (256, 512, 1024, 2048), "gpu": (2048, 8192), "tpu": (2048, 8192)}
+TOKENS = {"cpu": 512, "gpu": 16384, "tpu": 16384}
 DTYPES = {"cpu": "float32", "gpu": "bfloat16", "tpu": "bfloat16"}
 SAME = {"float32": 1e-3, "bfloat16": 0.3}
 """Up to which difference of a token's states two programs are taken to compute the same model."""

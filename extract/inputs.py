@@ -31,8 +31,8 @@ ComputeDtype = Literal["float32", "bfloat16"]
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "ml_dtypes", "tokenizers")
 
 _BATCHING = {
-    # A second a shape at some hundred tokens a second; long batches leave a CPU's caches.
-    "cpu": Batching(max_tokens=1024, length_multiple=32, shape_cost=1024),
+    # Most of a second a shape at about a thousand tokens a second; long batches leave the caches.
+    "cpu": Batching(max_tokens=512, length_multiple=32, shape_cost=1024),
     # Some seconds a shape at tens of thousands of tokens a second.
     "accelerator": Batching(max_tokens=16384, length_multiple=128, shape_cost=65536),
 }

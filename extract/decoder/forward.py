@@ -24,7 +24,8 @@ from extract.decoder.compiling import cpu_options
 from extract.decoder.modules import Attend, Decoder, Tables
 from extract.decoder.placement import Placement
 from extract.decoder.rope import tables
-from extract.decoder.spec import DecoderSpec, Rope
+from extract.decoder.spec import DecoderSpec, LayerKind, Rope
+from extract.heap import trim_heap
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Forward:
         self._placement = placement
         self._storage = jnp.dtype(storage)
         self._run_block = _compiled_for(placement.platform)
+        self._compiled: set[tuple[tuple[int, ...], LayerKind]] = set()
         self._embed = nnx.split(decoder.embed_tokens)
         self._blocks = [nnx.split(block) for block in decoder.layers]
         self._precision = "highest" if decoder.dtype == jnp.float32 else "default"
@@ -80,8 +82,15 @@ class Forward:
             layers = zip(self._spec.kinds, self._blocks, strict=False)
             for number, (kind, block) in enumerate(layers, 1):
                 x = self._run_block(*block, x, turns[kind.rope], self._attend, kind.window)
+                self._compiled_now(x.shape, kind)
                 kept |= self._keep(number, x)
         return kept
+
+    def _compiled_now(self, shape: tuple[int, ...], kind: LayerKind) -> None:
+        """Where the last call compiled, give back what that took: the work needs memory next."""
+        if (shape, kind) not in self._compiled:
+            self._compiled.add((shape, kind))
+            trim_heap()
 
     def _keep(self, layer: int, x: Array) -> dict[int, Array]:
         if layer not in self._taps:
