@@ -189,7 +189,7 @@ def test_max_tokens_per_batch(made: Made) -> None:
         gather(replace(made.config, max_tokens_per_batch=n)).plan.totals.batches
         for n in (None, 224)
     )
-    assert (few, many) == (3, 12)
+    assert (few, many) == (6, 12)
     path = made.run(max_tokens_per_batch=224)
     for layer in range(BLOCKS + 1):
         pairs = zip(stored(path, layer), stored(made.config.out, layer), strict=True)

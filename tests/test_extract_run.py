@@ -87,7 +87,7 @@ def test_rows_are_the_states_of_each_trace_by_itself(made: Made, tap: Tap) -> No
 
 def test_batches_differ_by_the_noise_of_float32_before_they_are_stored(made: Made) -> None:
     plan, forward = gather(made.config).plan, forward_of(made.model, TAPS)
-    assert plan.totals.batches == 3
+    assert plan.totals.batches == 6
     for batch in plan.batches:
         together = forward(plan.token_ids(batch))
         for row, number in enumerate(batch.samples):

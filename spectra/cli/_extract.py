@@ -105,7 +105,7 @@ MaxTokens = Annotated[
         "--max-tokens-per-batch",
         metavar="N",
         help="Tokens of a batch, padding included.",
-        show_default="1024 on a CPU, else 16384",
+        show_default="512 on a CPU, else 16384",
         rich_help_panel=_HOW,
     ),
 ]
