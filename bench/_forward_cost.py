@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from bench._timing import take_turns
-from extract.decoder.compiling import cpu_options
+from extract.decoder.compiling import compiler_options
 from extract.decoder.spec import DecoderSpec
 from extract.decoder.streams import side_by_side, streams_on
 
@@ -89,7 +89,7 @@ def _product(
     precision = "highest" if dtype == jnp.float32 else "default"
     multiply = jax.jit(
         lambda x, weight: jnp.matmul(x, weight, precision=precision),
-        compiler_options=cpu_options() if device.platform == "cpu" else {},
+        compiler_options=compiler_options(device.platform),
     )
 
     def run() -> list[Array]:

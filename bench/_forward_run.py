@@ -26,7 +26,8 @@ from extract.decoder.placement import Placement
 from extract.decoder.streams import side_by_side, streams_on
 from spectra.provenance import peak_memory
 
-BATCHES = 2
+_BATCHES = 2
+"""In a task, for each stream."""
 
 Cell = dict[str, Any]
 Ids = NDArray[np.int32]
@@ -83,12 +84,12 @@ def measure(
 ) -> list[Cell]:
     """A cell for each shape of batches, (sequences, tokens), in this order.
 
-    A task is `BATCHES` batches for each of our streams. All first calls come before the peer's
-    model, so memory is ours alone; it only grows, so it is a shape's own where the shapes grow.
+    All first calls come before the peer's model, so memory is ours alone; it only grows, so it is
+    a shape's own where the shapes grow.
     """
     rng = np.random.default_rng(0)
     vocabulary = subject.spec.vocab_size
-    count = BATCHES * ours.streams
+    count = _BATCHES * ours.streams
     work = [list(rng.integers(vocabulary, size=(count, *s), dtype=np.int32)) for s in shapes]
     cells = []
     with Console(stderr=True).status("first calls") as status:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,14 @@ def write_overlapping(path: Path, label: str = "Deduction") -> Path:
         final_norm=False,
         shard_rows=20,
     )
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C until the process ends: JAX was seen to swallow one in a callback of its own."""
+    for _ in range(10):
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            continue
+        return

@@ -24,6 +24,7 @@ from extract.store.errors import FingerprintMismatchError
 from extract.store.journal import read_journal
 from spectra.artifacts import open_artifact
 from tests.artifact_files import edit
+from tests.cli_runs import interrupt
 from tests.extract_cases import QUICK, config_of, one_device, short_traces, write_model
 
 ROOT = Path(__file__).parents[1]
@@ -95,13 +96,7 @@ def test_an_interrupt_ends_with_130_and_a_later_run_goes_on(tmp_path: Path) -> N
     ) as process:
         try:
             until(lambda: finished(config.out) > 2 or process.poll() is not None)
-            for _ in range(10):  # JAX has been seen to swallow one in a callback of its own
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(timeout=2)
-                except subprocess.TimeoutExpired:
-                    continue
-                break
+            interrupt(process)
         finally:
             process.kill()
         assert process.stdout is not None

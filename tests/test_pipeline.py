@@ -6,7 +6,6 @@ import csv
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import spectra
 from spectra.artifacts import Sample, Step, write_artifact
 from spectra.errors import InputError, UsageError
 from spectra.grouping import Group
+from tests.cli_runs import interrupt
 from tests.synthetic import write_synthetic
 
 CONFIG = spectra.RunConfig(backend="cpu", pools=("all",), counts=(4,), repeats=1, num_bins=1)
@@ -199,13 +199,7 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     ) as process:
         try:
             time.sleep(3)
-            for _ in range(10):  # JAX has been seen to swallow one in a callback of its own
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(timeout=2)
-                except subprocess.TimeoutExpired:
-                    continue
-                break
+            interrupt(process)
         finally:
             process.kill()
         assert process.stderr is not None

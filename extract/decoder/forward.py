@@ -20,7 +20,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
-from extract.decoder.compiling import cpu_options
+from extract.decoder.compiling import compiler_options
 from extract.decoder.modules import Attend, Decoder, Tables
 from extract.decoder.placement import Placement
 from extract.decoder.rope import tables
@@ -124,9 +124,13 @@ def _block(
 
 @cache
 def _compiled_for(platform: str) -> Callable[..., Array]:
-    options = cpu_options() if platform == "cpu" else {}
     # What comes in is written over: calls are far ahead of the device, each with its output's room.
-    return jax.jit(_block, static_argnums=(0, 4, 5), donate_argnums=2, compiler_options=options)
+    return jax.jit(
+        _block,
+        static_argnums=(0, 4, 5),
+        donate_argnums=2,
+        compiler_options=compiler_options(platform),
+    )
 
 
 @jax.jit(static_argnums=1)

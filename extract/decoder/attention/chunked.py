@@ -20,6 +20,7 @@ CHUNK = 128
 """Queries, and keys, that are handled together, at most."""
 
 WIDE_CHUNK = 512
+"""The same for `wide`."""
 
 _Softmax = tuple[Array, Array, Array]
 """Of the keys so far, by query: the largest q·k, the sum of the weights exp((q·k - largest) / √D),
