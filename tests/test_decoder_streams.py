@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 
 import jax
 import pytest
 
-from extract import heap
 from extract.decoder.streams import side_by_side, streams_on
 from spectra.backend import usable_cores
 
@@ -71,16 +69,3 @@ def test_streams_on_devices() -> None:
     cpus = jax.devices("cpu")
     assert streams_on(cpus[:1]) == min(8, usable_cores())
     assert streams_on(cpus[:2]) == 1
-
-
-# ---- what compiling leaves ----------------------------------------------------------------------
-
-
-def test_freed_memory_is_given_back_where_the_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (heap._malloc_trim() is not None) == (platform.libc_ver()[0] == "glibc")
-    asked: list[int] = []
-    monkeypatch.setattr(heap, "_malloc_trim", lambda: asked.append)
-    heap.trim_heap()
-    assert asked == [0]
-    monkeypatch.setattr(heap, "_malloc_trim", lambda: None)
-    heap.trim_heap()

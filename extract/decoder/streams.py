@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TypeVar
 
 import jax
 
+from extract.heap import kept_heap
 from spectra.backend import usable_cores
 
 Item = TypeVar("Item")
@@ -50,11 +52,12 @@ def side_by_side(
         return item, jax.block_until_ready(states.result())
 
     try:
-        for item in items:
-            waiting.append((item, pool.submit(finish, item)))
-            if len(waiting) > streams:
+        with kept_heap() if streams > 1 else nullcontext():
+            for item in items:
+                waiting.append((item, pool.submit(finish, item)))
+                if len(waiting) > streams:
+                    yield first()
+            while waiting:
                 yield first()
-        while waiting:
-            yield first()
     finally:
         pool.shutdown(cancel_futures=True)
