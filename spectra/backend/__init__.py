@@ -29,9 +29,10 @@ _INSTALL = {
 class Backend(Protocol):
     """Products and reductions of groups of rows, float64.
 
-    `name` is the platform, `batch` how many groups are worth reducing together. Methods that take
-    `Sums` may overwrite or donate the first one's arrays; `shift` [d] must be the same for sums
-    that merge.
+    `name` is the platform, `batch` how many groups of rows are worth reducing together. Methods
+    that take `Sums` may overwrite or donate the first one's arrays, the reductions excepted;
+    `shift` [d] must be the same for sums that merge. Reductions may be called from several threads
+    at a time, beside products.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 On a CPU the libraries behind NumPy and SciPy outrun XLA's float64 products and expose values-only
 reductions, so they serve there behind the interface that the device backend implements with JAX. A
-product is split in panels, a reduction stays on one core; both run side by side on threads of ours.
+product is split in panels that run side by side; a reduction stays on its caller's core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from scipy.linalg import blas
 
 from spectra.backend.cores import usable_cores
 from spectra.backend.sums import Sums
-from spectra.linalg import F64, Reduced, Tridiagonal, add_gram, reduce_along, reduce_in_place
+from spectra.linalg import (
+    F64,
+    Reduced,
+    Tridiagonal,
+    add_gram,
+    put_row_gram,
+    reduce_along,
+    reduce_in_place,
+)
 
 
 class HostBackend:
@@ -25,11 +33,9 @@ class HostBackend:
     name = "cpu"
 
     def __init__(self, cores: int | None = None) -> None:
-        """Reduce on this many cores, by default all that the process may use."""
-        self._cores = cores or usable_cores()
-        # Two groups a core keep the cores busy when sizes differ.
-        self.batch = 2 * self._cores
-        self._pool = ThreadPoolExecutor(self._cores)
+        """Multiply on this many cores, by default all that the process may use."""
+        self.batch = 1
+        self._pool = ThreadPoolExecutor(cores or usable_cores())
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
@@ -49,11 +55,11 @@ class HostBackend:
 
     def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
         """The tridiagonal forms of groups from their moments; leaves the sums as they are."""
-        return list(self._pool.map(lambda sums: reduced_moments(sums, shift), batch))
+        return [reduced_moments(sums, shift) for sums in batch]
 
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
         """The tridiagonal forms of groups from their rows [n, d], by n x n products."""
-        return list(self._pool.map(reduced_rows, batch))
+        return [reduced_rows(rows) for rows in batch]
 
 
 def reduced_moments(sums: Sums, shift: F64) -> Reduced:
@@ -82,11 +88,12 @@ def reduced_rows(rows: NDArray[np.generic]) -> Reduced:
     z -= mean
     trace = float(np.vdot(z, z))
     mean_energy = n * float(mean @ mean)
-    reflected = z[1:] - z[0] / (np.sqrt(n) + 1)
-    k = np.zeros((n, n), order="F")
+    reflected = z[1:]
+    reflected -= z[0] / (np.sqrt(n) + 1)
+    k = np.empty((n, n), order="F")
     k[0, 0] = mean_energy
     k[1:, 0] = -np.sqrt(n) * (reflected @ mean)
-    k[1:, 1:] = reflected @ reflected.T
+    put_row_gram(k, 1, reflected)
     t = reduce_in_place(k)
     centered = Tridiagonal(t.diag[1:], t.off[1:])
     return Reduced(centered, t, trace + mean_energy, mean_energy, 0.0)

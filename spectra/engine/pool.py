@@ -17,7 +17,7 @@ from spectra.engine.plan import PoolPlan, Sample
 from spectra.engine.solve import Solver, normalised_eigenvalues, repaired
 from spectra.engine.stream import Stream
 from spectra.grouping import Group, Ints
-from spectra.linalg import F64, Spectra
+from spectra.linalg import F64, Spectra, Wanted
 from spectra.linalg.rowspace import Blocks
 from spectra.pooling import PooledRows, StepTokens
 from spectra.route import DEFAULT_ALPHA_RANKS
@@ -58,6 +58,7 @@ class PoolJob:
         self._plan, self._shift, self._backend = plan, shift, backend
         self._convention = config.chosen
         self._alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
+        self._counted_alone: Wanted = "centered" if config.chosen.centered else "uncentered"
         self._dtype = np.dtype(np.float64) if plan.rows.pool == "mean" else reader.dtype
         self._lasting = RowStore(plan.lasting, plan.dim, self._dtype)
         self._solver: Solver[Group] = Solver(plan.dim, shift, backend, self._alpha)
@@ -93,10 +94,11 @@ class PoolJob:
             result.eigenvalues[group] = self._counted(result.spectra[group], blocks)
 
     def _emit(self, group: Group, part: Part, collector: Collector) -> None:
+        wanted: Wanted = "both" if group.bin is None else self._counted_alone
         if isinstance(part, Sums):
-            self._solver.submit(group, part)
+            self._solver.submit(group, part, wanted)
         elif len(part):
-            self._solver.submit(group, collector.rows(part))
+            self._solver.submit(group, collector.rows(part), wanted)
 
     def _counted(self, spectra: Spectra, blocks: Blocks) -> F64:
         """The squared singular values that the convention counts."""
@@ -131,13 +133,13 @@ class PoolJob:
         sums, done = self._backend.zeros(self._plan.dim), 0
         for count in sample.counts:
             if count <= self._plan.dim:
-                solver.submit((number, count), rows[:count])
+                solver.submit((number, count), rows[:count], self._counted_alone)
                 continue
             sums = self._backend.accumulate(sums, rows[done:count], self._shift)
             done = count
-            solver.submit((number, count), sums)
-            if self._backend.batch > 1 and count != sample.counts[-1]:
-                # A queued batch still holds the arrays that the next update would take over.
+            solver.submit((number, count), sums, self._counted_alone)
+            if count != sample.counts[-1]:
+                # The solver holds the arrays that the next update would take over.
                 sums = self._backend.merge(self._backend.zeros(self._plan.dim), sums)
 
 

@@ -1,4 +1,4 @@
-"""Adding y'y to a symmetric matrix, in panels that run side by side."""
+"""Gram matrices by BLAS: y'y added in panels that run side by side, yy' put in place."""
 
 from __future__ import annotations
 
@@ -44,3 +44,21 @@ def _add_panel(gram: F64, y: F64, start: int, width: int) -> None:
             at(y, stop), integer(dim), at(y, start), integer(dim), one,
             at(gram, start * dim + stop), integer(dim),
         )  # fmt: skip
+
+
+def put_row_gram(gram: F64, start: int, y: F64) -> None:
+    """Put yy' in the lower triangle of gram[start:, start:].
+
+    Args:
+        gram: [k, k] float64 in Fortran order.
+        start: k - m, 0 or more.
+        y: [m, d] float64 in C order.
+    """
+    rows, dim = y.shape
+    if rows == 0:
+        return
+    one, zero = (ctypes.byref(ctypes.c_double(value)) for value in (1.0, 0.0))
+    _dsyrk(
+        b"L", b"T", integer(rows), integer(dim), one, at(y), integer(dim), zero,
+        at(gram, start * (len(gram) + 1)), integer(len(gram)),
+    )  # fmt: skip

@@ -11,7 +11,7 @@ the reduction, so that a large mean costs the small values no digits.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from spectra.linalg.tridiagonal import Tridiagonal, definite_eigenvalues, eigenv
 from spectra.linalg.unlocked import F64
 
 Method = Literal["moments", "rows", "svd"]
+
+Wanted = Literal["both", "centered", "uncentered"]
+"""Which spectra of a group: all three routes' or a convention's alone."""
 
 
 class Reduced(NamedTuple):
@@ -45,6 +48,8 @@ class Reduced(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Spectra:
     """Squared singular values of one group of n rows in d dimensions, descending, float64.
+
+    A spectrum that was not wanted is empty; `covariance` goes with both.
 
     Attributes:
         rows, dim: n and d.
@@ -81,42 +86,68 @@ class Spectra:
 
     def repaired_by(self, rows: Spectra) -> Spectra:
         """The spectra by SVD of the `rows`, with this Gram matrix's disagreement with them."""
+        if len(self.covariance) == 0:
+            return rows
         differs = disagreement(self.covariance, rows.centered, self.noise)
         return replace(rows, disagreement=differs)
 
 
 def solve(
-    reduced: Reduced, rows: int, dim: int, method: Method, alpha_ranks: tuple[int, int]
+    reduced: Reduced,
+    rows: int,
+    dim: int,
+    method: Method,
+    alpha_ranks: tuple[int, int],
+    wanted: Wanted = "both",
 ) -> Spectra:
-    """The spectra from the tridiagonals, with the bound on what rounding did to them."""
-    covariance = np.maximum(eigenvalues(reduced.centered), 0.0)[: min(rows - 1, dim)]
-    definite = definite_eigenvalues(reduced.centered)
-    centered = covariance if definite is None else definite[: len(covariance)]
-    noise = ROUNDING * EPS * (float(covariance.max(initial=0.0)) + reduced.shift_energy)
+    """The wanted spectra from the tridiagonals, with the bound on what rounding did to them."""
+    cut = zero_cut(rows, dim, reduced.energy)
+    none = np.empty(0)
+
+    def bound(values: F64, level: float) -> float:
+        finite = bool(np.isfinite(values).all())
+        return float(statistic_error(values, len(values), level, alpha_ranks)) if finite else np.inf
+
+    def found(centered: F64, uncentered: F64, covariance: F64, **rest: Any) -> Spectra:
+        centered, uncentered, covariance = (
+            np.where(values > cut, values, 0.0) for values in (centered, uncentered, covariance)
+        )
+        energies = reduced.energy, reduced.mean_energy
+        return Spectra(rows, dim, centered, uncentered, covariance, *energies, method, **rest)
+
+    exist = min(rows - 1, dim)
+    definite = None if wanted == "uncentered" else definite_eigenvalues(reduced.centered)
+    if wanted == "centered" and definite is not None:
+        centered = definite[:exist]
+        noise = _rounding(centered, reduced)
+        return found(centered, none, none, noise=noise, error=bound(centered, noise))
+    covariance = np.maximum(eigenvalues(reduced.centered), 0.0)[:exist]
+    noise = _rounding(covariance, reduced)
+    centered = covariance if definite is None else definite[:exist]
+    if wanted == "centered":
+        return found(centered, none, none, noise=noise, error=bound(covariance, noise))
     raw_noise = noise
     uncentered = definite_eigenvalues(reduced.raw)
     if uncentered is None:
         uncentered = np.maximum(eigenvalues(reduced.raw), 0.0)
         raw_noise += ROUNDING * EPS * reduced.mean_energy
     uncentered = uncentered[: min(rows, dim)]
-    error = max(
-        float(statistic_error(values, len(values), level, alpha_ranks))
-        for values, level in ((covariance, noise), (uncentered, raw_noise))
+    raw_error = bound(uncentered, raw_noise)
+    if wanted == "uncentered":
+        return found(none, uncentered, none, noise=raw_noise, error=raw_error)
+    return found(
+        centered,
+        uncentered,
+        covariance,
+        disagreement=None if definite is None else disagreement(covariance, centered, noise),
+        noise=noise,
+        error=max(bound(covariance, noise), raw_error),
     )
-    cut = zero_cut(rows, dim, reduced.energy)
-    return Spectra(
-        rows,
-        dim,
-        np.where(centered > cut, centered, 0.0),
-        np.where(uncentered > cut, uncentered, 0.0),
-        np.where(covariance > cut, covariance, 0.0),
-        reduced.energy,
-        reduced.mean_energy,
-        method,
-        None if definite is None else disagreement(covariance, centered, noise),
-        noise,
-        error if np.isfinite(covariance).all() and np.isfinite(uncentered).all() else np.inf,
-    )
+
+
+def _rounding(centered: F64, reduced: Reduced) -> float:
+    """The absolute error of eigenvalues of the centred scatter as it was accumulated."""
+    return ROUNDING * EPS * (float(centered.max(initial=0.0)) + reduced.shift_energy)
 
 
 def disagreement(covariance: F64, centered: F64, noise: float) -> float | None:
