@@ -1,10 +1,10 @@
 """What a researcher writes: a loop over pools and groups, each decomposed from its own rows.
 
 `python -m bench.baseline DIRECTORY` reads an artifact whole and computes the groups of all four
-metric files, in float32 by NumPy or torch. Each basic group (global, segments, categories, their
-crossings) has its rows gathered and centred, and takes an `eigvalsh` of the covariance and an SVD
-each of the centred and the raw rows; each depth bin and each subsample of the sweep takes one
-decomposition, the cheaper one. Nothing is shared between groups.
+metric files, in float32 by NumPy or torch. One function does a group: its rows are gathered and
+centred, and take an `eigvalsh` of the covariance and an SVD each of the centred and the raw rows.
+With `--thrifty`, groups that the files show no routes of (depth bins, and the subsamples of the
+sweep) take one decomposition, the cheaper one. Nothing is shared between groups.
 
 It is a peer for `bench.end_to_end`, and with `--precision float64` the truth for both. Beside the
 reading of files nothing of Spectra is used.
@@ -287,6 +287,9 @@ def main(
     out: Annotated[Path, typer.Option(help="JSON with values and seconds goes here.")],
     library: Annotated[Library, typer.Option(help="What decomposes.")] = Library.numpy,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="torch's.")] = "cpu",
+    thrifty: Annotated[
+        bool, typer.Option("--thrifty", help="One decomposition where the files need no routes.")
+    ] = False,
     truth_of: Annotated[
         Path | None,
         typer.Option(help="JSON list of group keys: only these, by float64 SVDs of NumPy."),
@@ -301,7 +304,9 @@ def main(
         three = one = by_reptrix
         if library is not Library.reptrix:
             algebra = numpy_algebra() if library is Library.numpy else torch_algebra(device)
-            three, one = partial(three_routes, algebra), partial(one_route, algebra)
+            three = one = partial(three_routes, algebra)
+            if thrifty:
+                one = partial(one_route, algebra)
         job = whole_job(directory, three, one)
         result = {"values": job.values, "seconds": job.seconds}
     out.write_text(json.dumps(result), encoding="utf-8")

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from spectra.backend import Backend, one_thread_blas
+from spectra.backend import Backend, one_thread_blas, usable_cores
 from spectra.engine import LayerPlan
 from spectra.engine.plan import PoolPlan
 from spectra.engine.solve import Solver
+from spectra.engine.workers import Workers
 
 START_SECONDS = 3.0
 """Imports and compilation, measured on two cores."""
@@ -103,18 +104,20 @@ def _pool_seconds(plan: PoolPlan, rates: Rates) -> float:
 
 
 def _reduction_seconds(backend: Backend, size: int) -> float:
-    """Seconds a reduction, eigenvalues included, in a batch as large as the backend likes."""
+    """Seconds a reduction, eigenvalues included, with enough of them to keep the cores busy."""
     shift = np.zeros(size)
     rows = np.random.default_rng(1).standard_normal((size + 1, size))
-    parts = [backend.accumulate(backend.zeros(size), rows, shift) for _ in range(backend.batch)]
+    part = backend.accumulate(backend.zeros(size), rows, shift)
+    count = 2 * usable_cores()
 
     def reduce() -> None:
-        solver: Solver[int] = Solver(size, shift, backend, (1, 2))
-        for number, part in enumerate(parts):
-            solver.submit(number, part)
-        solver.finish()
+        with Workers() as workers:
+            solver: Solver[int] = Solver(size, shift, backend, (1, 2), workers)
+            for number in range(count):
+                solver.submit(number, part)
+            solver.finish()
 
-    return _best(reduce) / len(parts)
+    return _best(reduce) / count
 
 
 def _best(call: Callable[[], None]) -> float:

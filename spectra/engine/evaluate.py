@@ -13,6 +13,7 @@ from spectra.engine.config import RunConfig
 from spectra.engine.plan import PoolPlan, Round, rounds
 from spectra.engine.pool import PoolJob, PoolResult, Progress
 from spectra.engine.stream import Stream
+from spectra.engine.workers import Workers
 from spectra.errors import NonFiniteRowsError
 from spectra.grouping import Ints, Steps
 from spectra.linalg import F64
@@ -75,10 +76,10 @@ def evaluate_layer(
     stream = Stream(reader, plan.pairs)
     shift = pilot(reader)
     results: list[PoolResult] = []
-    with one_thread_blas():
+    with one_thread_blas(), Workers() as workers:
         for one in plan.rounds:
             pools = [plan.pools[pool] for pool in one.pools]
-            jobs = [PoolJob(pool, shift, reader, backend, config) for pool in pools]
+            jobs = [PoolJob(pool, shift, reader, backend, config, workers) for pool in pools]
             for categories in one.sweeps:
                 collectors = [job.open(categories) for job in jobs]
                 wanted = [pool.among(categories) for pool in pools]

@@ -16,6 +16,7 @@ from spectra.engine.config import RunConfig
 from spectra.engine.plan import PoolPlan, Sample
 from spectra.engine.solve import Solver, normalised_eigenvalues, repaired
 from spectra.engine.stream import Stream
+from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
 from spectra.linalg import F64, Spectra, Wanted
 from spectra.linalg.rowspace import Blocks
@@ -51,7 +52,13 @@ class PoolJob:
     """Takes one pool from rows to spectra; the results are in `result` after `finish`."""
 
     def __init__(
-        self, plan: PoolPlan, shift: F64, reader: RowReader, backend: Backend, config: RunConfig
+        self,
+        plan: PoolPlan,
+        shift: F64,
+        reader: RowReader,
+        backend: Backend,
+        config: RunConfig,
+        workers: Workers,
     ) -> None:
         """Prepare for the rows of one layer, whose moments are taken around `shift`."""
         self.result = PoolResult(plan)
@@ -61,7 +68,11 @@ class PoolJob:
         self._counted_alone: Wanted = "centered" if config.chosen.centered else "uncentered"
         self._dtype = np.dtype(np.float64) if plan.rows.pool == "mean" else reader.dtype
         self._lasting = RowStore(plan.lasting, plan.dim, self._dtype)
-        self._solver: Solver[Group] = Solver(plan.dim, shift, backend, self._alpha)
+        self._workers = workers
+        self._solver: Solver[Group] = Solver(plan.dim, shift, backend, self._alpha, workers)
+        self._sampled: Solver[tuple[int, int]] = Solver(
+            plan.dim, shift, backend, self._alpha, workers
+        )
         self._tree = Tree(plan, shift, backend, self._emit)
         order = np.argsort(plan.rows.atom, kind="stable")
         self._by_atom = np.split(order, np.cumsum(plan.atom_rows)[:-1])
@@ -73,7 +84,7 @@ class PoolJob:
         )
 
     def close(self, categories: range, collector: Collector, progress: Progress) -> None:
-        """Solve what is complete after these categories."""
+        """Have what is complete after these categories solved."""
         numbers = dict(enumerate(self._by_atom))
         total = len(self._plan.rows.atoms.categories)
         for c in categories:
@@ -81,17 +92,26 @@ class PoolJob:
             progress(f"solving {self._plan.rows.pool}", c + 1, total)
         if categories.stop == total:
             self._tree.finish(collector)
-            self._solver.finish()
-            self._solve_samples(collector, progress)
+            for number, sample in enumerate(self._plan.samples):
+                self._submit_sample(number, sample)
+                total = len(self._plan.samples)
+                progress(f"matched counts {self._plan.rows.pool}", number + 1, total)
 
     def finish(self, stream: Stream, bad: Ints) -> None:
-        """Repair unresolved groups, apply row normalisation, note non-finite rows."""
+        """Wait for the spectra, repair unresolved ones, row-normalise, note non-finite rows."""
         rows, result = self._plan.rows, self.result
+        self._solver.finish()
+        self._sampled.finish()
         result.bad, result.bad_tokens = _bad_rows(rows, stream.pairs, bad)
         for group, solved in self._solver.results.items():
             blocks = partial(_group_blocks, rows, group, stream)
             result.spectra[group] = repaired(solved, blocks)
             result.eigenvalues[group] = self._counted(result.spectra[group], blocks)
+        for (number, count), solved in sorted(self._sampled.results.items()):
+            sample = self._plan.samples[number]
+            blocks = partial(self._sample_blocks, sample.rows[:count])
+            key = (sample.group, sample.repeat, count)
+            result.sampled[key] = self._counted(repaired(solved, blocks), blocks)
 
     def _emit(self, group: Group, part: Part, collector: Collector) -> None:
         wanted: Wanted = "both" if group.bin is None else self._counted_alone
@@ -104,40 +124,23 @@ class PoolJob:
         """The squared singular values that the convention counts."""
         if self._convention.row_norm:
             return normalised_eigenvalues(
-                blocks, spectra.rows, spectra.dim, self._backend, self._alpha
+                blocks, spectra.rows, spectra.dim, self._backend, self._alpha, self._workers
             )
         return spectra.centered if self._convention.centered else spectra.uncentered
 
-    def _solve_samples(self, collector: Collector, progress: Progress) -> None:
-        samples = self._plan.samples
-        solver: Solver[tuple[int, int]] = Solver(
-            self._plan.dim, self._shift, self._backend, self._alpha
-        )
-        for number, sample in enumerate(samples):
-            self._submit_sample(solver, number, sample, collector)
-            progress(f"matched counts {self._plan.rows.pool}", number + 1, len(samples))
-        solver.finish()
-        for (number, count), spectra in sorted(solver.results.items()):
-            sample = samples[number]
+    def _sample_blocks(self, numbers: Ints) -> Iterator[F64]:
+        yield self._lasting.get(numbers).astype(np.float64)
 
-            def blocks(numbers: Ints = sample.rows[:count]) -> Iterator[F64]:
-                yield collector.rows(numbers).astype(np.float64)
-
-            key = (sample.group, sample.repeat, count)
-            self.result.sampled[key] = self._counted(repaired(spectra, blocks), blocks)
-
-    def _submit_sample(
-        self, solver: Solver[tuple[int, int]], number: int, sample: Sample, collector: Collector
-    ) -> None:
-        rows = collector.rows(sample.rows)
+    def _submit_sample(self, number: int, sample: Sample) -> None:
+        rows = self._lasting.get(sample.rows)
         sums, done = self._backend.zeros(self._plan.dim), 0
         for count in sample.counts:
             if count <= self._plan.dim:
-                solver.submit((number, count), rows[:count], self._counted_alone)
+                self._sampled.submit((number, count), rows[:count], self._counted_alone)
                 continue
             sums = self._backend.accumulate(sums, rows[done:count], self._shift)
             done = count
-            solver.submit((number, count), sums, self._counted_alone)
+            self._sampled.submit((number, count), sums, self._counted_alone)
             if count != sample.counts[-1]:
                 # The solver holds the arrays that the next update would take over.
                 sums = self._backend.merge(self._backend.zeros(self._plan.dim), sums)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.backend import Backend, Sums, usable_cores
+from spectra.backend import Backend, Sums
+from spectra.engine.workers import Workers
 from spectra.linalg import (
     F64,
     Reduced,
@@ -36,20 +36,21 @@ class _Task(NamedTuple, Generic[Key, Part]):
 
 
 class Solver(Generic[Key]):
-    """Solves rows or moments on threads of its own; `results` holds spectra a key after `finish`.
-
-    A task a core is under way and as many wait, so that what comes after a group overlaps with its
-    reduction, and memory stays bounded.
-    """
+    """Solves rows or moments beside what follows; `results` holds spectra a key after `finish`."""
 
     def __init__(
-        self, dim: int, shift: F64, backend: Backend, alpha_ranks: tuple[int, int]
+        self,
+        dim: int,
+        shift: F64,
+        backend: Backend,
+        alpha_ranks: tuple[int, int],
+        workers: Workers,
     ) -> None:
         """Solve for rows of width dim whose moments were taken around `shift`."""
         self._dim, self._shift, self._backend, self._alpha = dim, shift, backend, alpha_ranks
         self._queued: list[_Task[Key, NDArray[Any]]] = []
-        self._threads = ThreadPoolExecutor(usable_cores())
-        self._running: deque[tuple[list[Key], Future[list[Spectra]]]] = deque()
+        self._workers = workers
+        self._sent: list[tuple[list[Key], Future[list[Spectra]]]] = []
         self.results: dict[Key, Spectra] = {}
 
     def submit(self, key: Key, part: Sums | NDArray[Any], wanted: Wanted = "both") -> None:
@@ -67,8 +68,9 @@ class Solver(Generic[Key]):
     def finish(self) -> None:
         """Wait for all that was submitted."""
         self._send_queued()
-        while self._running:
-            self._take()
+        for keys, future in self._sent:
+            self.results.update(zip(keys, future.result(), strict=True))
+        self._sent.clear()
 
     def _send_queued(self) -> None:
         if self._queued:
@@ -80,16 +82,8 @@ class Solver(Generic[Key]):
         tasks: list[_Task[Key, Part]],
         work: Callable[[list[_Task[Key, Part]]], list[Spectra]],
     ) -> None:
-        under_way = sum(len(keys) for keys, _ in self._running)
-        while self._running and under_way + len(tasks) > 2 * usable_cores():
-            under_way -= self._take()
-        self._running.append(([task.key for task in tasks], self._threads.submit(work, tasks)))
-
-    def _take(self) -> int:
-        """Take in what was sent first; how many groups that were."""
-        keys, future = self._running.popleft()
-        self.results.update(zip(keys, future.result(), strict=True))
-        return len(keys)
+        future = self._workers.submit(lambda: work(tasks))
+        self._sent.append(([task.key for task in tasks], future))
 
     def _solve_moments(self, tasks: list[_Task[Key, Sums]]) -> list[Spectra]:
         reduced = self._backend.reduce_moments([task.part for task in tasks], self._shift)
@@ -117,7 +111,12 @@ def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
 
 
 def normalised_eigenvalues(
-    blocks: Blocks, rows: int, dim: int, backend: Backend, alpha_ranks: tuple[int, int]
+    blocks: Blocks,
+    rows: int,
+    dim: int,
+    backend: Backend,
+    alpha_ranks: tuple[int, int],
+    workers: Workers,
 ) -> F64:
     """Squared singular values [min(n, d)] of rows that are centred and scaled to length 1."""
     total, energy = np.zeros(dim), 0.0
@@ -130,7 +129,7 @@ def normalised_eigenvalues(
         return (normalised_rows(block, mean, zero) for block in blocks())
 
     origin = np.zeros(dim)
-    solver: Solver[None] = Solver(dim, origin, backend, alpha_ranks)
+    solver: Solver[None] = Solver(dim, origin, backend, alpha_ranks, workers)
     if rows <= dim:
         solver.submit(None, np.concatenate(list(unit_blocks())), "uncentered")
     else:

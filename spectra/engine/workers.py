@@ -1,0 +1,44 @@
+"""Threads that a layer's solves share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+from spectra.backend import usable_cores
+
+Result = TypeVar("Result")
+
+
+class Workers:
+    """A thread a core; as many tasks wait as are under way, and who brings more waits, too.
+
+    So what comes after a task overlaps with it, and what tasks hold in memory stays bounded.
+    """
+
+    def __init__(self) -> None:
+        """Threads start with their first tasks."""
+        self._threads = ThreadPoolExecutor(usable_cores())
+        self._room = threading.Semaphore(2 * usable_cores())
+
+    def submit(self, task: Callable[[], Result]) -> Future[Result]:
+        """Begin a task when there is room for it."""
+        self._room.acquire()
+        future = self._threads.submit(task)
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Waits for what is under way; begins nothing else."""
+        self._threads.shutdown(cancel_futures=True)
