@@ -127,6 +127,26 @@ def solved_rows(x: F64) -> Spectra:
     return solve(backend.reduce_moments([sums], shift)[0], rows, dim, "moments", RANKS)
 
 
+@pytest.mark.parametrize("shape", [(1, 30), (2, 30), (20, 30), (31, 30), (300, 30)])
+@pytest.mark.parametrize("mean", [0.0, 50.0])
+def test_a_spectrum_alone_is_that_of_both(shape: tuple[int, int], mean: float) -> None:
+    x = known_rows(*shape, 1e3, mean) if shape[0] > 1 else np.ones(shape)
+    backend, shift = HostBackend(1), x.mean(axis=0)
+    sums = backend.accumulate(backend.zeros(shape[1]), x, shift)
+    for reduced in (reduced_rows(x), *backend.reduce_moments([sums], shift)):
+        both = solve(reduced, *shape, "rows", RANKS)
+        centered = solve(reduced, *shape, "rows", RANKS, "centered")
+        uncentered = solve(reduced, *shape, "rows", RANKS, "uncentered")
+        assert centered.centered.tobytes() == both.centered.tobytes()
+        assert uncentered.uncentered.tobytes() == both.uncentered.tobytes()
+        assert len(centered.uncentered) == len(uncentered.centered) == 0
+        assert len(centered.covariance) == len(uncentered.covariance) == 0
+        # QL's largest eigenvalue and that of dqds differ in the last digits.
+        alone = max(centered.error, uncentered.error)
+        assert alone == pytest.approx(both.error, rel=1e-6)
+        assert centered.repaired_by(both) is both
+
+
 def entropies(squares: F64) -> F64:
     """Of p ~ l and p ~ s."""
     weights = np.stack([squares, np.sqrt(squares)])
