@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from spectra import strict_json
 from spectra.artifacts import Layer, Sample, find_artifacts
 from spectra.backend import Backend, select_backend
-from spectra.engine import LayerPlan, PoolResult, Progress, RunConfig, evaluate_layer
+from spectra.engine import Clock, LayerPlan, PoolResult, Progress, RunConfig, evaluate_layer
 from spectra.errors import InputError
 from spectra.grouping import Group
 from spectra.outputs import (
@@ -35,6 +35,20 @@ from spectra.record import Record
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """Seconds of one model's run.
+
+    Attributes:
+        stages: wall time of each stage, one after the other.
+        work: by kind of work, the seconds that threads spent on it within the stage `main`.
+    """
+
+    stages: dict[str, float]
+    work: dict[str, float]
+    main: ClassVar[str] = "read, multiply, solve"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRun:
     """What one model directory gave.
 
@@ -45,6 +59,7 @@ class ModelRun:
         warnings: sentences on what was odd but legal.
         undefined: how many groups have rows, but no value other than counts.
         overlapping_steps: how many steps overlap an earlier step of their sample.
+        profile: where the time went, if that was asked for.
     """
 
     model: str
@@ -53,6 +68,7 @@ class ModelRun:
     warnings: tuple[str, ...]
     undefined: int
     overlapping_steps: int
+    profile: Profile | None = None
 
 
 def run(
@@ -63,6 +79,7 @@ def run(
     command: Sequence[str] = (),
     given: Iterable[str] = (),
     progress: Progress = lambda stage, done, total: None,
+    profile: bool = False,
 ) -> tuple[ModelRun, ...]:
     """Compute the metric files of one model directory, or of every one in their parent.
 
@@ -74,6 +91,7 @@ def run(
         given: names of the options that were given rather than left at their defaults, for
             run.json.
         progress: told of each stage's progress.
+        profile: whether to find out where the time goes.
 
     Raises:
         InputError: something under src is missing, malformed or contradicts itself.
@@ -84,7 +102,7 @@ def run(
     origin = {"command": list(command), "options": _options(config, set(given))}
     places = output_directories(find_artifacts(src), Path(out))
     return tuple(
-        _run_model(path, target, config, backend, origin, progress)
+        _run_model(path, target, config, backend, origin, progress, Clock() if profile else None)
         for path, target in places.items()
     )
 
@@ -110,6 +128,7 @@ def _run_model(
     backend: Backend,
     origin: dict[str, Any],
     progress: Progress,
+    clock: Clock | None,
 ) -> ModelRun:
     stages = Stages()
     with stages("plan"):
@@ -118,8 +137,8 @@ def _run_model(
     locate = locator(artifact.index.samples)
     gathered = _Gathered(list(prepared.warnings))
     for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
-        with artifact.open_rows(layer) as reader, stages("read, multiply, solve"):
-            results = evaluate_layer(plan, reader, config, backend, progress, locate)
+        with artifact.open_rows(layer) as reader, stages(Profile.main):
+            results = evaluate_layer(plan, reader, config, backend, progress, locate, clock)
         with stages("statistics"):
             for result in results:
                 made = pool_records(result, plan.pairs, config.chosen, backend.name, locate)
@@ -127,7 +146,10 @@ def _run_model(
         gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
     gathered.files[TABLE_FILE] = table(iter(gathered.rows))
     provenance = _provenance(prepared, gathered, config, backend, stages)
-    commit(out, gathered.files, {"format_version": 1, **origin, **provenance})
+    if clock is not None:
+        provenance["work_seconds"] = clock.asdict()
+    with stages("write"):
+        commit(out, gathered.files, {"format_version": 1, **origin, **provenance})
     undefined = sum(
         record.num_rows > 0 and record.status not in ("ok", "short_spectrum")
         for record in gathered.every_record()
@@ -139,6 +161,7 @@ def _run_model(
         tuple(gathered.warnings),
         undefined,
         artifact.index.overlapping_steps,
+        None if clock is None else Profile(stages.seconds(), clock.asdict()),
     )
 
 

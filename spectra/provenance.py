@@ -59,6 +59,10 @@ class Stages:
             stage["seconds"] = round(stage["seconds"] + time.perf_counter() - begin, 6)
             stage["peak_memory_bytes"] = peak_memory()
 
+    def seconds(self) -> dict[str, float]:
+        """Wall time a stage."""
+        return {name: stage["seconds"] for name, stage in self._stages.items()}
+
     def asdict(self) -> dict[str, dict[str, float]]:
         """Seconds and the process's peak memory at the end, a stage."""
         return self._stages

@@ -93,7 +93,7 @@ def run_flags() -> dict[str, Any]:
 
 def test_every_field_of_the_configuration_has_its_flag() -> None:
     names = {field.name for field in fields(RunConfig) if field.init}
-    others = {"src", "out", "strict", "dry_run", "json", "quiet"}
+    others = {"src", "out", "strict", "dry_run", "profile", "json", "quiet"}
     assert set(run_flags()) == names | others
 
 

@@ -58,6 +58,17 @@ def test_run_json_document_holds_the_records(tiny: Path) -> None:
     assert (first["layer"], first["pool"], first["segment"]) == (5, "all", None)
 
 
+def test_profile(here: Path) -> None:
+    result = call("run", "--profile", *SMALL)
+    assert result.exit_code == 0
+    assert "tiny: where the time went" in result.stdout
+    for line in ("read, multiply, solve", "  pool", "  multiply", "statistics", "write"):
+        assert line in result.stdout
+    document = json.loads(call("run", "--profile", "--json", *SMALL).stdout)
+    assert set(document["models"][0]["profile"]) == {"stages", "work"}
+    assert json.loads(call("run", "--json", *SMALL).stdout)["models"][0]["profile"] is None
+
+
 def test_info(tiny: Path) -> None:
     result = call("info", tiny)
     assert result.exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from spectra.artifacts import RowReader, Sample, Step, open_artifact, write_arti
 from spectra.backend import select_backend, usable_cores
 from spectra.backend.device import DeviceBackend
 from spectra.engine import plan, stream
+from spectra.engine.clock import KINDS, Clock, TimedBackend
+from spectra.engine.solve import Solver
 from spectra.engine.statistics import program
 from spectra.errors import UsageError
 from spectra.grouping import Group
@@ -117,7 +120,7 @@ def test_every_row_is_read_once_and_prompts_are_not_rows(
     layer_plan, artifact = prepared.plans[0], prepared.artifact
     with artifact.open_rows(artifact.layer()) as reader:
         states = reader.read(0, reader.num_rows).astype(np.float64)
-        source = stream.Stream(reader, layer_plan.pairs)
+        source = stream.Stream(reader, layer_plan.pairs, Clock())
         read: list[int] = []
         plain = RowReader.read
 
@@ -237,3 +240,79 @@ def test_memory_is_planned_by_the_smaller_of_rows_and_moments() -> None:
 
 def test_select_backend_is_what_auto_means(tmp_path: Path) -> None:
     assert select_backend("auto").name == jax.default_backend()
+
+
+def test_groups_of_the_same_rows_are_solved_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With one label, a category is the whole, and its halves are the segments'.
+    src = make(tmp_path / "m", labels="a")
+    submitted: list[Any] = []
+    plain = Solver.submit
+
+    def counting(self: Any, key: Any, *rest: Any) -> None:
+        submitted.append(key)
+        plain(self, key, *rest)
+
+    monkeypatch.setattr(Solver, "submit", counting)
+    (run,) = spectra.run(src, tmp_path / "out", replace(CONFIG, pools=("all",)))
+    groups = [key for key in submitted if isinstance(key, Group)]
+    assert {group.kind for group in groups} == {"global", "segment", "bin", "segment_bin"}
+    assert len(groups) == len(set(groups))
+    records = run.records[1, "all"]
+    assert records[Group("category", None, "a")] == records[Group("global")]
+    halves = [Group("segment_category", "thought", "a"), Group("segment", "thought")]
+    assert records[halves[0]] == records[halves[1]]
+
+
+# ---- where the time goes ------------------------------------------------------------------------
+
+
+def test_a_profile_changes_no_number_and_counts_every_kind_of_work(tmp_path: Path) -> None:
+    src = make(tmp_path / "m")
+    (plain,) = spectra.run(src, tmp_path / "plain", CONFIG)
+    (profiled,) = spectra.run(src, tmp_path / "profiled", CONFIG, profile=True)
+    assert plain.profile is None
+    assert profiled.profile is not None
+    assert tuple(profiled.profile.work) == KINDS
+    assert all(seconds > 0 for seconds in profiled.profile.work.values())
+    assert set(profiled.profile.stages) == {"plan", profiled.profile.main, "statistics", "write"}
+    for file in FILES:
+        paths = [tmp_path / name / "m" / "pool_all" / file for name in ("plain", "profiled")]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+    recorded = json.loads((tmp_path / "profiled" / "m" / "run.json").read_text())
+    assert recorded["work_seconds"] == profiled.profile.work
+    assert "work_seconds" not in json.loads((tmp_path / "plain" / "m" / "run.json").read_text())
+
+
+def test_a_timed_device_gives_the_same_sums() -> None:
+    plain, clock = DeviceBackend(jax.devices("cpu")[0]), Clock()
+    timed = TimedBackend(plain, clock)
+    rows, shift = np.random.default_rng(0).standard_normal((9, 4)), np.zeros(4)
+    found = [made.accumulate(made.zeros(4), rows, shift) for made in (plain, timed)]
+    assert np.array_equal(found[0].gram, found[1].gram)
+    assert clock.asdict()["multiply"] > 0
+    assert clock.asdict()["reduce"] == 0
+
+
+def test_reading_goes_on_while_rows_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "BLOCK_BYTES", 10 * DIM * 2)
+    prepared = prepare(make(tmp_path / "m"), CONFIG)
+    pool = prepared.plans[0].pools[0].rows
+    second = threading.Event()
+    plain = RowReader.read
+
+    def telling(self: RowReader, start: int, stop: int, out: Any = None) -> Any:
+        if start > 0:
+            second.set()
+        return plain(self, start, stop, out)
+
+    with prepared.artifact.open_rows(prepared.artifact.layer()) as reader:
+        monkeypatch.setattr(RowReader, "read", telling)
+        source = stream.Stream(reader, prepared.plans[0].pairs, Clock())
+        blocks = source.blocks([pool], [np.ones(len(pool), bool)])
+        next(blocks)
+        assert second.wait(30)
+        blocks.close()

@@ -7,11 +7,12 @@ import threading
 import pytest
 
 from spectra.backend import usable_cores
+from spectra.engine.clock import Clock
 from spectra.engine.workers import Workers
 
 
 def test_results_and_faults_reach_who_asked() -> None:
-    with Workers() as workers:
+    with Workers(Clock()) as workers:
         fine = workers.submit(lambda: 7)
         broken = workers.submit(lambda: 1 // 0)
         assert fine.result(30) == 7
@@ -27,7 +28,7 @@ def test_who_brings_more_than_fits_waits() -> None:
             workers.submit(lambda: may_go.wait(30))
             brought.append(number)
 
-    with Workers() as workers:
+    with Workers(Clock()) as workers:
         bringer = threading.Thread(target=bring, args=(workers,))
         bringer.start()
         bringer.join(0.2)
@@ -40,7 +41,7 @@ def test_who_brings_more_than_fits_waits() -> None:
 
 def test_tasks_run_side_by_side() -> None:
     meet = threading.Barrier(usable_cores(), timeout=30)
-    with Workers() as workers:
+    with Workers(Clock()) as workers:
         futures = [workers.submit(meet.wait) for _ in range(usable_cores())]
         assert sorted(future.result(30) for future in futures) == list(range(usable_cores()))
 
@@ -53,7 +54,7 @@ def test_leaving_begins_nothing_else() -> None:
         begun.set()
         may_go.wait(30)
 
-    with Workers() as workers:
+    with Workers(Clock()) as workers:
         for _ in range(usable_cores()):
             workers.submit(first)
         waiting = workers.submit(lambda: done.append(1))

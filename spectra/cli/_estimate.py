@@ -17,6 +17,7 @@ import numpy as np
 
 from spectra.backend import Backend, one_thread_blas, usable_cores
 from spectra.engine import LayerPlan
+from spectra.engine.clock import Clock
 from spectra.engine.plan import PoolPlan
 from spectra.engine.solve import Solver
 from spectra.engine.workers import Workers
@@ -111,7 +112,7 @@ def _reduction_seconds(backend: Backend, size: int) -> float:
     count = 2 * usable_cores()
 
     def reduce() -> None:
-        with Workers() as workers:
+        with Workers(Clock()) as workers:
             solver: Solver[int] = Solver(size, shift, backend, (1, 2), workers)
             for number in range(count):
                 solver.submit(number, part)

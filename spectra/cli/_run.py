@@ -39,6 +39,7 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Say what would be read, written and needed; write nothing."),
 ]
+Profile = Annotated[bool, typer.Option("--profile", help="Print where the time went.")]
 
 
 def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
@@ -59,6 +60,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     max_memory: options.MaxMemory = None,
     strict: Strict = False,
     dry_run: DryRun = False,
+    profile: Profile = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -92,7 +94,9 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
             (document if json else say)(text)
             return
         command = ("spectra", *sys.argv[1:])
-        runs = pipeline.run(path, out, config, command=command, given=given, progress=tell)
+        runs = pipeline.run(
+            path, out, config, command=command, given=given, progress=tell, profile=profile
+        )
     _report(runs, as_json=json, quiet=quiet)
     if strict:
         _judge(runs)
@@ -100,7 +104,13 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 
 def _report(runs: tuple[ModelRun, ...], *, as_json: bool, quiet: bool) -> None:
     from spectra import strict_json
-    from spectra.cli._summary import as_document, closing, print_table, summaries
+    from spectra.cli._summary import (
+        as_document,
+        closing,
+        print_table,
+        profile_table,
+        summaries,
+    )
 
     if not quiet:
         for warning in dict.fromkeys(warning for run in runs for warning in run.warnings):
@@ -111,6 +121,8 @@ def _report(runs: tuple[ModelRun, ...], *, as_json: bool, quiet: bool) -> None:
         for run in runs:
             for table in summaries(run):
                 print_table(table)
+            if run.profile is not None:
+                print_table(profile_table(run.model, run.profile))
             say(closing(run))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -15,7 +16,7 @@ from spectra.cli._text import printable, shortened
 
 if TYPE_CHECKING:
     from spectra.grouping import Group
-    from spectra.pipeline import ModelRun
+    from spectra.pipeline import ModelRun, Profile
     from spectra.record import Record
 
 _WIDTH_OF_A_FILE = 120
@@ -67,6 +68,17 @@ def closing(run: ModelRun) -> str:
     return where
 
 
+def profile_table(model: str, profile: Profile) -> Table:
+    """Wall time a stage, and within the main one the threads' seconds a kind of work."""
+    table = new_table(f"{model}: where the time went", "stage", "seconds", "thread seconds")
+    for stage, seconds in profile.stages.items():
+        table.add_row(label_cell(stage), f"{seconds:.2f}", "")
+        if stage == profile.main:
+            for work, spent in profile.work.items():
+                table.add_row(label_cell(work, 2), "", f"{spent:.2f}")
+    return table
+
+
 def as_document(run: ModelRun) -> dict[str, Any]:
     """The model's part of `--json`: the records of all layers and pools, without depth bins."""
     return {
@@ -74,6 +86,7 @@ def as_document(run: ModelRun) -> dict[str, Any]:
         "out": str(run.out),
         "undefined": run.undefined,
         "warnings": list(run.warnings),
+        "profile": None if run.profile is None else asdict(run.profile),
         "records": [
             {
                 "layer": layer,

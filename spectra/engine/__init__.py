@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spectra.engine.clock import Clock as Clock
 from spectra.engine.config import RunConfig as RunConfig
 from spectra.engine.counts import Counts as Counts
 from spectra.engine.counts import CountTable as CountTable

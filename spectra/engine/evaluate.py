@@ -9,6 +9,7 @@ import numpy as np
 
 from spectra.artifacts import RowReader
 from spectra.backend import Backend, one_thread_blas
+from spectra.engine.clock import Clock, TimedBackend
 from spectra.engine.config import RunConfig
 from spectra.engine.plan import PoolPlan, Round, rounds
 from spectra.engine.pool import PoolJob, PoolResult, Progress
@@ -68,15 +69,20 @@ def evaluate_layer(
     backend: Backend,
     progress: Progress,
     locate: Callable[[int], str],
+    profile: Clock | None = None,
 ) -> list[PoolResult]:
     """The spectra of all groups and subsamples of one layer, a result a pool.
 
-    `locate` names a token row for people.
+    `locate` names a token row for people; `profile` is told where the time goes, for which an
+    accelerator's products wait for each other.
     """
-    stream = Stream(reader, plan.pairs)
+    clock = Clock() if profile is None else profile
+    if profile is not None:
+        backend = TimedBackend(backend, profile)
+    stream = Stream(reader, plan.pairs, clock)
     shift = pilot(reader)
     results: list[PoolResult] = []
-    with one_thread_blas(), Workers() as workers:
+    with one_thread_blas(), Workers(clock) as workers:
         for one in plan.rounds:
             pools = [plan.pools[pool] for pool in one.pools]
             jobs = [PoolJob(pool, shift, reader, backend, config, workers) for pool in pools]

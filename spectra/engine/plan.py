@@ -80,6 +80,18 @@ class PoolPlan:
                 lasting |= mask[rows.atom]
         return cls(rows, dim, dim * itemsize, atom_rows, counts, samples, lasting)
 
+    def twins(self) -> dict[Group, Group]:
+        """Each group with the same rows as an earlier one in file order, and that one."""
+        first: dict[bytes, Group] = {}
+        found: dict[Group, Group] = {}
+        filled, atoms = self.atom_rows > 0, self.rows.atoms
+        for group in atoms.basic_groups() + atoms.depth_groups():
+            cells = atoms.mask(group) & filled
+            earlier = first.setdefault(np.packbits(cells).tobytes(), group)
+            if cells.any() and earlier != group:
+                found[group] = earlier
+        return found
+
     @property
     def large(self) -> NDArray[np.bool_]:
         """[atoms] whether an atom is kept as moments."""

@@ -73,6 +73,7 @@ class PoolJob:
         self._sampled: Solver[tuple[int, int]] = Solver(
             plan.dim, shift, backend, self._alpha, workers
         )
+        self._twins = plan.twins()
         self._tree = Tree(plan, shift, backend, self._emit)
         order = np.argsort(plan.rows.atom, kind="stable")
         self._by_atom = np.split(order, np.cumsum(plan.atom_rows)[:-1])
@@ -107,6 +108,9 @@ class PoolJob:
             blocks = partial(_group_blocks, rows, group, stream)
             result.spectra[group] = repaired(solved, blocks)
             result.eigenvalues[group] = self._counted(result.spectra[group], blocks)
+        for group, same in self._twins.items():
+            result.spectra[group] = result.spectra[same]
+            result.eigenvalues[group] = result.eigenvalues[same]
         for (number, count), solved in sorted(self._sampled.results.items()):
             sample = self._plan.samples[number]
             blocks = partial(self._sample_blocks, sample.rows[:count])
@@ -114,6 +118,8 @@ class PoolJob:
             result.sampled[key] = self._counted(repaired(solved, blocks), blocks)
 
     def _emit(self, group: Group, part: Part, collector: Collector) -> None:
+        if group in self._twins:
+            return
         wanted: Wanted = "both" if group.bin is None else self._counted_alone
         if isinstance(part, Sums):
             self._solver.submit(group, part, wanted)

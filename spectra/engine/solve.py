@@ -87,14 +87,16 @@ class Solver(Generic[Key]):
 
     def _solve_moments(self, tasks: list[_Task[Key, Sums]]) -> list[Spectra]:
         reduced = self._backend.reduce_moments([task.part for task in tasks], self._shift)
-        return [
-            solve(one, task.part.rows, self._dim, "moments", self._alpha, task.wanted)
-            for one, task in zip(reduced, tasks, strict=True)
-        ]
+        with self._workers.clock("solve"):
+            return [
+                solve(one, task.part.rows, self._dim, "moments", self._alpha, task.wanted)
+                for one, task in zip(reduced, tasks, strict=True)
+            ]
 
     def _solve_rows(self, tasks: list[_Task[Key, NDArray[Any]]]) -> list[Spectra]:
         reduced = self._backend.reduce_rows([task.part for task in tasks])
-        return list(map(self._of_rows, reduced, tasks))
+        with self._workers.clock("solve"):
+            return list(map(self._of_rows, reduced, tasks))
 
     def _of_rows(self, reduced: Reduced, task: _Task[Key, NDArray[Any]]) -> Spectra:
         """With the rows at hand, a spectrum that is not resolved is repaired at once."""

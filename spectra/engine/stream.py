@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.artifacts import RowReader
+from spectra.engine.clock import Clock
 from spectra.grouping import Ints
 from spectra.pooling import PooledRows, StepTokens
 
@@ -34,10 +36,12 @@ class Stream:
         pairs: the (token, step) pairs that count.
         bad: sorted global rows with NaN or infinite values, found so far; those rows are read as
             zeros.
+        clock: counts reading, the search for bad rows included, and pooling.
     """
 
     reader: RowReader
     pairs: StepTokens
+    clock: Clock
     bad: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def blocks(
@@ -45,22 +49,50 @@ class Stream:
         pools: Sequence[PooledRows],
         wanted: Sequence[NDArray[np.bool_]],
         progress: Progress = lambda rows: None,
-    ) -> Iterator[Block]:
+    ) -> Generator[Block]:
         """The wanted rows ([N] a pool) of several pools from one pass; each row exactly once."""
         sources = [
             (_Means if rows.pool == "mean" else _Picks)(number, rows, want, self.pairs)
             for number, (rows, want) in enumerate(zip(pools, wanted, strict=True))
         ]
         size = max(1, BLOCK_BYTES // (self.reader.dim * self.reader.dtype.itemsize))
-        buffer = np.empty((size, self.reader.dim), self.reader.dtype)
-        for start in range(0, self.reader.num_rows, size):
-            stop = min(start + size, self.reader.num_rows)
-            if any(source.needs(start, stop) for source in sources):
-                raw = self.reader.read(start, stop, out=buffer[: stop - start])
-                self._blank_bad_rows(raw, start)
-                for source in sources:
-                    yield from source.take(raw, start, stop)
+        spans = [
+            (start, min(start + size, self.reader.num_rows))
+            for start in range(0, self.reader.num_rows, size)
+        ]
+        needed = [span for span in spans if any(source.needs(*span) for source in sources)]
+        for (start, stop), raw in self._read_ahead(needed, size):
+            for source in sources:
+                taken = source.take(raw, start, stop)
+                while (block := self._next(taken)) is not None:
+                    yield block
             progress(stop)
+        progress(self.reader.num_rows)
+
+    def _read_ahead(
+        self, spans: Sequence[tuple[int, int]], size: int
+    ) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+        """Each span's rows, which last until the next is asked for; that is read meanwhile."""
+        buffers = [np.empty((size, self.reader.dim), self.reader.dtype) for _ in range(2)]
+
+        def read(number: int) -> NDArray[Any]:
+            start, stop = spans[number]
+            with self.clock("read"):
+                raw = self.reader.read(start, stop, out=buffers[number % 2][: stop - start])
+                self._blank_bad_rows(raw, start)
+            return raw
+
+        with ThreadPoolExecutor(1) as thread:
+            coming = [thread.submit(read, 0)] if spans else []
+            for number, span in enumerate(spans):
+                raw = coming.pop().result()
+                if number + 1 < len(spans):
+                    coming.append(thread.submit(read, number + 1))
+                yield span, raw
+
+    def _next(self, blocks: Iterator[Block]) -> Block | None:
+        with self.clock("pool"):
+            return next(blocks, None)
 
     def _blank_bad_rows(self, raw: NDArray[Any], start: int) -> None:
         bad = nonfinite_rows(raw)

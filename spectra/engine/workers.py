@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from spectra.backend import usable_cores
+from spectra.engine.clock import Clock
 
 Result = TypeVar("Result")
 
@@ -19,8 +20,9 @@ class Workers:
     So what comes after a task overlaps with it, and what tasks hold in memory stays bounded.
     """
 
-    def __init__(self) -> None:
-        """Threads start with their first tasks."""
+    def __init__(self, clock: Clock) -> None:
+        """Threads start with their first tasks; what solvers do is counted by `clock`."""
+        self.clock = clock
         self._threads = ThreadPoolExecutor(usable_cores())
         self._room = threading.Semaphore(2 * usable_cores())
 

@@ -1,0 +1,84 @@
+"""Where the time of a layer goes: seconds that threads spend on each kind of work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectra.backend import Backend, Sums
+from spectra.linalg import F64, Reduced
+
+Work = Literal["read", "pool", "multiply", "reduce", "solve"]
+KINDS: tuple[Work, ...] = get_args(Work)
+
+
+class Clock:
+    """Adds up; threads work side by side, so the sum may exceed the time that passes."""
+
+    def __init__(self) -> None:
+        """Nothing done yet."""
+        self._seconds = dict.fromkeys(KINDS, 0.0)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def __call__(self, work: Work) -> Iterator[None]:
+        """Count what happens inside as this kind of work."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - begin
+            with self._lock:
+                self._seconds[work] += spent
+
+    def asdict(self) -> dict[str, float]:
+        """Seconds a kind of work."""
+        return {work: round(seconds, 6) for work, seconds in self._seconds.items()}
+
+
+class TimedBackend:
+    """A backend whose calls are counted, each when its result is there.
+
+    Products of stored rows are part of their reduction.
+    """
+
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        """Count the calls of `backend`."""
+        self.name, self.batch = backend.name, backend.batch
+        self._backend, self._clock = backend, clock
+
+    def zeros(self, dim: int) -> Sums:
+        """The sums of no rows."""
+        return self._backend.zeros(dim)
+
+    def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
+        """Counted as "multiply"."""
+        with self._clock("multiply"):
+            return _there(self._backend.accumulate(sums, rows, shift))
+
+    def merge(self, into: Sums, other: Sums) -> Sums:
+        """Counted as "multiply"."""
+        with self._clock("multiply"):
+            return _there(self._backend.merge(into, other))
+
+    def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
+        """Counted as "reduce"."""
+        with self._clock("reduce"):
+            return self._backend.reduce_moments(batch, shift)
+
+    def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
+        """Counted as "reduce"."""
+        with self._clock("reduce"):
+            return self._backend.reduce_rows(batch)
+
+
+def _there(sums: Sums) -> Sums:
+    if not isinstance(sums.gram, np.ndarray):
+        sums.gram.block_until_ready()
+    return sums
