@@ -31,10 +31,10 @@ class HostBackend:
     """Products and reductions by BLAS and LAPACK."""
 
     name = "cpu"
+    batch = 1
 
     def __init__(self, cores: int | None = None) -> None:
         """Multiply on this many cores, by default all that the process may use."""
-        self.batch = 1
         self._pool = ThreadPoolExecutor(cores or usable_cores())
 
     def zeros(self, dim: int) -> Sums:

@@ -24,8 +24,6 @@ from spectra.linalg import (
 from spectra.linalg.rowspace import Blocks
 
 Key = TypeVar("Key", bound=Hashable)
-
-
 Part = TypeVar("Part", Sums, NDArray[Any])
 
 
