@@ -1,9 +1,9 @@
-"""The ways to a group's three effective ranks: the engine and the direct decompositions.
+"""The ways to a group's three spectra: the engine and the direct decompositions.
 
-Every way starts from bfloat16 rows [n, d] in host memory and ends with the three ranks as floats on
-the host. The direct ways are what a researcher writes: an `eigvalsh` of the covariance and an SVD
-each of the centred and of the raw rows. To compare decompositions alone, the ranks are computed
-from every way's spectra in float64, over the min(n - 1, d) or min(n, d) values that exist.
+Every way starts from bfloat16 rows [n, d] in host memory and ends with three spectra there. The
+direct ways are what a researcher writes: an `eigvalsh` of the covariance and an SVD each of the
+centred and of the raw rows. To compare decompositions alone, what a spectrum is used for happens
+elsewhere, in float64, over the min(n - 1, d) or min(n, d) values that exist.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spectra
+from bench._accuracy import Spectra
 from spectra.backend import Backend
 from spectra.backend.device import DeviceBackend
 from spectra.linalg import solve, spectra_of_blocks
-from spectra.reference import effective_rank
-from spectra.route import DEFAULT_ALPHA_RANKS
+from spectra.route import DEFAULT_ALPHA_RANKS, route_values
 
 Rows = NDArray[Any]
 
 
 class Answer(NamedTuple):
-    """The effective rank by each route, and how the engine found the spectra."""
+    """The spectrum by each route, and how the engine found them."""
 
-    ranks: dict[str, float]
+    spectra: Spectra
     method: str = "direct"
 
 
@@ -58,8 +58,8 @@ def ways(backend: Backend) -> dict[str, Way]:
 def engine_on_host(rows: Rows) -> Answer:
     """`spectra.routes`."""
     found = spectra.routes(rows)
-    ranks = {route: float(getattr(found, route).effective_rank) for route in ROUTES}
-    return Answer(ranks, str(found.method))
+    values = (getattr(found, route).values for route in ROUTES)
+    return Answer(_spectra(rows.shape, *values), str(found.method))
 
 
 def engine_on_device(backend: Backend, rows: Rows) -> Answer:
@@ -76,10 +76,9 @@ def engine_on_device(backend: Backend, rows: Rows) -> Answer:
     if not found.resolved:
         wide = rows.astype(np.float64)
         found = found.repaired_by(spectra_of_blocks(lambda: [wide], dim))
-    return Answer(
-        _ranks(found.covariance, np.sqrt(found.centered), np.sqrt(found.uncentered), rows.shape),
-        found.method,
-    )
+    squares = (found.covariance, found.centered, found.uncentered)
+    values = (route_values(*pair, n) for pair in zip(ROUTES, squares, strict=True))
+    return Answer(_spectra(rows.shape, *values), found.method)
 
 
 def by_numpy(rows: Rows, dtype: type[np.floating[Any]]) -> Answer:
@@ -88,21 +87,14 @@ def by_numpy(rows: Rows, dtype: type[np.floating[Any]]) -> Answer:
     z = x - x.mean(axis=0)
     eigenvalues = np.linalg.eigvalsh(z.T @ z / (len(x) - 1))[::-1]
     sigma, raw = (np.linalg.svd(y, compute_uv=False) for y in (z, x))
-    return Answer(_ranks(eigenvalues, sigma, raw, x.shape))
+    return Answer(_spectra(x.shape, eigenvalues, sigma, raw))
 
 
 def by_jax(rows: Rows, dtype: type[np.floating[Any]], device: jax.Device) -> Answer:
     """Direct decompositions by JAX, compiled as one program."""
     with jax.enable_x64(dtype is np.float64), jax.default_device(device):
         eigenvalues, sigma, raw = jax.device_get(_decompose(jnp.asarray(rows).astype(dtype)))
-    return Answer(_ranks(eigenvalues, sigma, raw, rows.shape))
-
-
-def true_ranks(rows: Rows) -> dict[str, float]:
-    """All three ranks from NumPy's float64 SVDs, the first from squared singular values."""
-    x = rows.astype(np.float64)
-    sigma, raw = (np.linalg.svd(y, compute_uv=False) for y in (x - x.mean(axis=0), x))
-    return _ranks(sigma**2, sigma, raw, x.shape)
+    return Answer(_spectra(rows.shape, eigenvalues, sigma, raw))
 
 
 @jax.jit
@@ -116,10 +108,10 @@ def _decompose(x: jax.Array) -> tuple[jax.Array, ...]:
     )
 
 
-def _ranks(eigenvalues: Rows, sigma: Rows, raw: Rows, shape: tuple[int, ...]) -> dict[str, float]:
-    """Route to rank, from the three descending spectra of rows of this shape."""
+def _spectra(shape: tuple[int, ...], eigenvalues: Rows, sigma: Rows, raw: Rows) -> Spectra:
+    """Route to singular values that exist, from the covariance's and the rows' descending ones."""
     n, dim = shape
     exist = min(n - 1, dim)
-    counted = (np.maximum(eigenvalues[:exist], 0.0), sigma[:exist], raw[: min(n, dim)])
-    ranks = (effective_rank(values.astype(np.float64)) for values in counted)
-    return dict(zip(ROUTES, ranks, strict=True))
+    clipped = np.maximum(eigenvalues[:exist].astype(np.float64), 0.0)
+    wide = (values.astype(np.float64) for values in (sigma[:exist], raw[: min(n, dim)]))
+    return dict(zip(ROUTES, (np.sqrt((n - 1) * clipped), *wide), strict=True))

@@ -10,9 +10,17 @@ from rich.table import Table
 
 Cell = dict[str, Any]
 
+MEASURES = {
+    "rank_error": "Relative error of the effective rank",
+    "value_error": "Largest relative error of a singular value",
+}
+
 
 def summary(cells: list[Cell]) -> dict[str, Any]:
-    """Time ratios by width and by how the engine got there; the worst errors by population."""
+    """Time ratios by width and by how the engine got there; the worst errors by population.
+
+    A largest error is found under population, route and way.
+    """
     groups: dict[tuple[int, str], list[Cell]] = {}
     for cell in cells:
         found_by = "svd" if cell["engine_method"] == "svd" else "gram"
@@ -27,17 +35,12 @@ def summary(cells: list[Cell]) -> dict[str, Any]:
             }
             for (dim, found_by), members in sorted(groups.items())
         ],
-        "largest_relative_error": {
-            spectrum: {
-                way: max(
-                    error
-                    for cell in cells
-                    if cell["spectrum"] == spectrum
-                    for error in cell["ways"][way]["relative_error"].values()
-                )
-                for way in _ways(cells)
+        **{
+            f"largest_{measure}": {
+                spectrum: _largest([c for c in cells if c["spectrum"] == spectrum], measure)
+                for spectrum in dict.fromkeys(cell["spectrum"] for cell in cells)
             }
-            for spectrum in dict.fromkeys(cell["spectrum"] for cell in cells)
+            for measure in MEASURES
         },
     }
 
@@ -45,10 +48,11 @@ def summary(cells: list[Cell]) -> dict[str, Any]:
 def tables(cells: list[Cell]) -> Iterator[Table]:
     """Times, errors, and the summary of both."""
     yield _times(cells)
-    yield _errors(cells)
+    for measure in MEASURES:
+        yield _errors(cells, measure)
     found = summary(cells)
     yield _ratios(found["time_over_engine"], _ways(cells)[1:])
-    yield _worst(found["largest_relative_error"], _ways(cells))
+    yield _worst([found[f"largest_{measure}"] for measure in MEASURES], _ways(cells))
 
 
 def _times(cells: list[Cell]) -> Table:
@@ -80,16 +84,17 @@ def _times(cells: list[Cell]) -> Table:
     return table
 
 
-def _errors(cells: list[Cell]) -> Table:
+def _errors(cells: list[Cell], measure: str) -> Table:
     table = plain_table(
-        "Relative error of the effective rank: cov_centered, svd_centered, svd_uncentered "
+        f"{MEASURES[measure]}: cov_centered, svd_centered, svd_uncentered "
         "(numpy_float64's own SVDs are the truth: 0)"
     )
-    _columns(table, "engine by", *_ways(cells))
+    _columns(table, "κ", "engine by", *_ways(cells))
     for cell in cells:
-        errors = (cell["ways"][way]["relative_error"].values() for way in _ways(cells))
+        errors = (cell["ways"][way][measure].values() for way in _ways(cells))
         texts = (" ".join(f"{_short(error):>5}" for error in three) for three in errors)
-        table.add_row(*_key(cell), cell["engine_method"], *texts)
+        condition = f"{cell['condition']['svd_centered']:.0e}"
+        table.add_row(*_key(cell), condition, cell["engine_method"], *texts)
     return table
 
 
@@ -104,13 +109,17 @@ def _ratios(groups: list[dict[str, Any]], ways: list[str]) -> Table:
     return table
 
 
-def _worst(errors: dict[str, dict[str, float]], ways: list[str]) -> Table:
-    table = plain_table("Largest relative error of an effective rank, over routes and sizes")
-    table.add_column("spectrum")
+def _worst(measures: list[dict[str, Any]], ways: list[str]) -> Table:
+    table = plain_table("Largest error over sizes: of the effective rank, of a singular value")
+    for name in ("spectrum", "route"):
+        table.add_column(name)
     for name in ways:
         table.add_column(name, justify="right")
-    for spectrum, by_way in errors.items():
-        table.add_row(spectrum, *(_short(by_way[way]) for way in ways))
+    for spectrum, by_route in measures[0].items():
+        for route in by_route:
+            pairs = ([found[spectrum][route][way] for found in measures] for way in ways)
+            texts = (" ".join(f"{_short(error):>5}" for error in pair) for pair in pairs)
+            table.add_row(spectrum, route, *texts)
     return table
 
 
@@ -136,6 +145,14 @@ def _ways(cells: list[Cell]) -> list[str]:
 def _spread(cells: list[Cell], way: str) -> dict[str, float]:
     ratios = [cell["ways"][way]["time_over_engine"] for cell in cells]
     return {"median": median(ratios), "min": min(ratios), "max": max(ratios)}
+
+
+def _largest(cells: list[Cell], measure: str) -> dict[str, dict[str, float]]:
+    """Route to way to the largest error over the cells."""
+    return {
+        route: {way: max(c["ways"][way][measure][route] for c in cells) for way in _ways(cells)}
+        for route in cells[0]["condition"]
+    }
 
 
 def _short(error: float) -> str:

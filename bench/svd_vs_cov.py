@@ -1,7 +1,8 @@
 """Accuracy and time of the three routes: the engine against direct decompositions.
 
-`python -m bench.svd_vs_cov` prints a card, a table of times, a table of errors and, as its last
-line, the whole as one JSON document. Progress goes to stderr on a terminal.
+`python -m bench.svd_vs_cov` prints a card, tables of times and of errors over n/d and conditioning
+and, as its last line, the whole as one JSON document; `--save` draws it besides. Progress goes to
+stderr on a terminal.
 """
 
 from __future__ import annotations
@@ -16,24 +17,27 @@ import jax
 import typer
 from rich.console import Console
 
-from bench import _card, _shell, _tables
-from bench._contestants import Way, true_ranks, ways
+from bench import _accuracy, _card, _shell, _tables, picture
+from bench._contestants import Way, ways
 from bench._rows import SPECTRA, make_rows
 from bench._timing import figure, take_turns
+from extract.extras import MissingExtraError
 from spectra.backend import Backend
 
-DIMS, RATIOS = (128, 256, 512), (0.5, 1, 4, 16)
+DIMS, RATIOS = (512, 896), (0.5, 1, 4, 16)
 QUICK_DIMS, QUICK_RATIOS = (32,), (0.5, 4)
 
 MEASURES = (
-    "the three effective ranks (cov_centered, svd_centered, svd_uncentered) of one group of "
+    "the spectra of the three routes (cov_centered, svd_centered, svd_uncentered) of one group of "
     "bfloat16 rows in host memory: by the engine, one reduction for all three, and by direct "
-    "decompositions, eigvalsh of the covariance and an SVD each of the centred and the raw rows"
+    "decompositions, eigvalsh of the covariance and an SVD each of the centred and the raw rows; "
+    "NumPy decomposes float32 matrices in float64 and rounds what it returns"
 )
 METHOD = (
     "one process, same threads; a warm-up each, then the ways take turns; medians of wall times "
     "with the conversion from bfloat16, the engine's with its alpha fits and error bounds; truth "
-    "is NumPy's float64 SVD of the same rows"
+    "is NumPy's float64 SVD of the same rows, κ their largest singular value, centred, over the "
+    "smallest above max(n, d) eps64 |X|_F, up to which values count as zero"
 )
 FLOOR = (
     "Gram route in float64, k = min(n, d), m = max(n, d): (k^2 m + 4/3 k^3) flops at the measured "
@@ -55,7 +59,8 @@ def main(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs, at least.")] = 3,
     save: Annotated[
-        Path | None, typer.Option(help="Keep the JSON here and the tables beside it as .txt.")
+        Path | None,
+        typer.Option(help="Keep the JSON here, the tables beside it as .txt, a picture as .svg."),
     ] = None,
 ) -> None:
     """Time and error of the three routes by the engine and by direct decompositions."""
@@ -79,32 +84,34 @@ def main(
         out.print()
         out.print(table)
     _shell.finish(out, result, save)
+    if save is not None:
+        draw(result, save)
 
 
 def measure_cell(
     spectrum: str, dim: int, n: int, contestants: Mapping[str, Way], repeats: int
 ) -> dict[str, Any]:
-    """One sample by every way: seconds, ratio to the engine's, relative error of each rank."""
+    """One sample by every way: seconds, ratio to the engine's, errors of ranks and values."""
     sample = make_rows(spectrum, n, dim)
-    truth = true_ranks(sample)
     tasks = {name: partial(way, sample) for name, way in contestants.items()}
     answers, timings = take_turns(tasks, repeats)
+    true = _accuracy.truth(answers["numpy_float64"].spectra)
+    cut = _accuracy.zero_cut(true, (n, dim))
     engine = timings["engine"].median
     return {
         "spectrum": spectrum,
         "dim": dim,
         "rows": n,
-        "truth": truth,
+        "condition": _accuracy.conditions(true, cut),
+        "truth": _accuracy.ranks(true),
         "engine_method": answers["engine"].method,
         "load_average": round(os.getloadavg()[0], 2),
         "ways": {
             name: {
                 "seconds": timings[name].asdict(),
                 "time_over_engine": figure(timings[name].median / engine),
-                "relative_error": {
-                    route: figure(abs(rank / truth[route] - 1))
-                    for route, rank in answer.ranks.items()
-                },
+                "rank_error": _accuracy.rank_errors(answer.spectra, true),
+                "value_error": _accuracy.value_errors(answer.spectra, true, cut),
             }
             for name, answer in answers.items()
         },
@@ -134,6 +141,15 @@ def _measure(
     return cells
 
 
+def draw(result: Mapping[str, Any], save: Path) -> None:
+    """Put the picture beside the JSON, or say on stderr what it lacks."""
+    # The figures are kept by now: what is not installed costs the picture only.
+    try:
+        picture.draw(result, save.with_suffix(".svg"))
+    except MissingExtraError as error:
+        typer.echo(f"No picture: {error}, then: python -m bench.picture {save}", err=True)
+
+
 def _make_card(
     backend: Backend, quick: bool, repeats: int, grid: list[tuple[str, int, int]]
 ) -> _card.Card:
@@ -144,7 +160,9 @@ def _make_card(
         rates = _card.device_rates(jax.devices(backend.name)[0], 2 * order, copied)
     sizes = {
         "spectra": SPECTRA,
-        "rows_x_dim": [f"{n}x{dim}" for spectrum, dim, n in grid if spectrum == "isotropic"],
+        "rows_x_dim": [
+            f"{n}x{dim}" for spectrum, dim, n in grid if spectrum == next(iter(SPECTRA))
+        ],
         "repeats": repeats,
         "backend": backend.name,
     }
