@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spectra.backend import one_thread_blas
 from spectra.backend.host import HostBackend, reduced_moments, reduced_rows
 from spectra.backend.sums import Sums
-from spectra.linalg import F64, Spectra, normalised_rows, solve, spectra_of_blocks, zero_length
+from spectra.finite import nonfinite_rows
+from spectra.linalg import (
+    F64,
+    Method,
+    Spectra,
+    normalised_rows,
+    solve,
+    spectra_of_blocks,
+    zero_length,
+)
 from spectra.moments import Moments
 from spectra.route import DEFAULT_ALPHA_RANKS
 from spectra.statistics import Convention, Summary, summarise
@@ -18,24 +29,42 @@ from spectra.statistics import Convention, Summary, summarise
 SAFE = 200
 """Binary exponents up to which squares of float64 values, and squares of those, are harmless."""
 
+PILOT_ROWS = 1024
+
 
 class UnresolvedSpectrumWarning(UserWarning):
     """Moments cannot resolve the tail of a spectrum, and there are no rows to fall back on."""
 
 
-def spectra_of(x: F64, alpha_ranks: tuple[int, int]) -> Spectra:
-    """The spectra of finite rows x [n, d], n >= 1, by Gram matrix or, if that falls short, SVD."""
-    rows, dim = x.shape
+def float_rows(x: NDArray[Any]) -> NDArray[Any]:
+    """Rows as the functions here take them: as they are if of float64 or a smaller float type."""
+    return x if x.dtype.kind in "fV" and x.dtype.itemsize <= 8 else x.astype(np.float64)
+
+
+def spectra_of(x: NDArray[Any], alpha_ranks: tuple[int, int]) -> Spectra:
+    """The spectra of finite rows x [n, d], n >= 1, by Gram matrix or, if that falls short, SVD.
+
+    Rows of any float type: they are converted block by block, on their way into products.
+    """
+    (rows, dim), host = x.shape, _host()
+    method: Method = "rows" if rows <= dim else "moments"
     with one_thread_blas():
-        if rows <= dim:
-            solved = solve(reduced_rows(x), rows, dim, "rows", alpha_ranks)
+        if method == "rows":
+            reduced = reduced_rows(x, host.threads)
         else:
-            backend, mean = _host(), x.mean(axis=0)
-            sums = backend.accumulate(backend.zeros(dim), x, mean)
-            solved = solve(reduced_moments(sums, mean), rows, dim, "moments", alpha_ranks)
+            shift = _pilot(x)
+            sums = host.accumulate(host.zeros(dim), x, shift)
+            reduced = reduced_moments(sums, shift, overwrite=True)
+        solved = solve(reduced, rows, dim, method, alpha_ranks, threads=host.threads)
         if solved.resolved:
             return solved
-        return solved.repaired_by(spectra_of_blocks(lambda: [x], dim))
+        return solved.repaired_by(spectra_of_blocks(lambda: [x.astype(np.float64)], dim))
+
+
+def _pilot(x: NDArray[Any]) -> F64:
+    """A shift [d] near the mean: that of evenly spaced rows. Any shift gives the same spectra."""
+    some = x[np.linspace(0, len(x) - 1, min(PILOT_ROWS, len(x))).astype(int)]
+    return np.asarray(some.astype(np.float64).mean(axis=0))
 
 
 @cache
@@ -43,8 +72,10 @@ def _host() -> HostBackend:
     return HostBackend()
 
 
-def rescaled(x: F64) -> tuple[F64, int]:
+def rescaled(x: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """x / 2^e and e, exactly, with entries up to 1: squares neither overflow nor underflow."""
+    if x.dtype.itemsize < 8:  # the exponents of smaller types are harmless
+        return x, 0
     exponent = int(np.frexp(np.abs(x).max(initial=0.0))[1])
     return (np.ldexp(x, -exponent), exponent) if abs(exponent) > SAFE else (x, 0)
 
@@ -67,19 +98,20 @@ def spectra_of_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectr
     return solved
 
 
-def eigenvalues_of(x: F64, chosen: Convention) -> tuple[F64, str]:
+def eigenvalues_of(x: NDArray[Any], chosen: Convention) -> tuple[F64, str]:
     """What a convention's statistics of finite rows x [n, d], n >= 1, rest on, and the method."""
     x, _ = rescaled(x)
     if chosen.row_norm:
+        x = x.astype(np.float64)
         zero = zero_length(len(x), x.shape[1], float(np.vdot(x, x)))
         x = normalised_rows(x, x.mean(axis=0), zero)
     spectra = spectra_of(x, chosen.alpha_ranks or DEFAULT_ALPHA_RANKS)
     return convention_values(spectra, chosen), spectra.method
 
 
-def summary_of_rows(x: F64, chosen: Convention) -> Summary:
+def summary_of_rows(x: NDArray[Any], chosen: Convention) -> Summary:
     """The statistics of rows [n, d], n >= 0, which may hold NaN or infinity; scalars."""
-    if len(x) and np.isfinite(x).all():
+    if len(x) and len(nonfinite_rows(x)) == 0:
         values, _ = eigenvalues_of(x, chosen)
     else:
         values = np.full(1, np.nan if len(x) else 0.0)

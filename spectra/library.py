@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from spectra.batched import BatchedRecord, jax_batch, jax_batch_and_repairs
+from spectra.finite import nonfinite_rows
 from spectra.host_metrics import (
     convention_values,
     eigenvalues_of,
+    float_rows,
     rescaled,
     spectra_of,
     spectra_of_moments,
@@ -59,8 +61,8 @@ def metrics(x: Array | Moments, convention: str | Convention = "default") -> Rec
     x = _array(x, 2)
     if is_jax(x):
         return _metrics_of_jax(x, chosen)
-    rows = x.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    rows = float_rows(x)
+    bad = nonfinite_rows(rows)
     if len(rows) == 0 or len(bad):
         values, method = np.full(1, np.nan if len(bad) else 0.0), None
     else:
@@ -95,7 +97,7 @@ def batched_metrics(
     if is_jax(xs):
         return jax_batch(xs, mask, chosen)
     exists = np.ones(xs.shape[:2], bool) if mask is None else np.asarray(mask, bool)
-    groups = [x[valid].astype(np.float64) for x, valid in zip(xs, exists, strict=True)]
+    groups = [float_rows(x[valid]) for x, valid in zip(xs, exists, strict=True)]
     summaries = [summary_of_rows(rows, chosen) for rows in groups]
     columns = {
         name: np.array([getattr(summary, name) for summary in summaries])
@@ -114,8 +116,8 @@ def routes(x: Array, convention: str | Convention = "default") -> Routes:
         ValueError: x is not two-dimensional, is empty, or holds NaN or infinity.
     """
     x = _array(x, 2)
-    rows = np.asarray(x).astype(np.float64)
-    if not len(rows) or not np.isfinite(rows).all():
+    rows = float_rows(np.asarray(x))
+    if not len(rows) or len(nonfinite_rows(rows)):
         raise ValueError(f"x {rows.shape} must have at least one row and only finite values")
     centered, uncentered = route_conventions(named_convention(convention))
     rows, exponent = rescaled(rows)

@@ -6,7 +6,7 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from spectra import strict_json
 from spectra.artifacts import Layer, Sample, find_artifacts
-from spectra.backend import Backend, select_backend
+from spectra.backend import Backend, Mode, mode_of, precision_advice, select_backend
 from spectra.engine import Clock, LayerPlan, PoolResult, Progress, RunConfig, evaluate_layer
 from spectra.errors import InputError
 from spectra.grouping import Group
@@ -30,7 +30,7 @@ from spectra.outputs import (
     table,
 )
 from spectra.preparation import Prepared, prepare
-from spectra.provenance import Stages, input_identity, versions
+from spectra.provenance import Accuracy, Stages, input_identity, versions
 from spectra.record import Record
 
 
@@ -59,6 +59,7 @@ class ModelRun:
         warnings: sentences on what was odd but legal.
         undefined: how many groups have rows, but no value other than counts.
         overlapping_steps: how many steps overlap an earlier step of their sample.
+        accuracy: how exact the numbers are.
         profile: where the time went, if that was asked for.
     """
 
@@ -68,6 +69,7 @@ class ModelRun:
     warnings: tuple[str, ...]
     undefined: int
     overlapping_steps: int
+    accuracy: Accuracy
     profile: Profile | None = None
 
 
@@ -98,11 +100,14 @@ def run(
         UsageError: an option cannot be met here.
     """
     config = config or RunConfig()
-    backend = select_backend(config.backend)
+    backend = select_backend(config.backend, config.precision)
+    advice = precision_advice(backend, config.precision)
     origin = {"command": list(command), "options": _options(config, set(given))}
     places = output_directories(find_artifacts(src), Path(out))
     return tuple(
-        _run_model(path, target, config, backend, origin, progress, Clock() if profile else None)
+        _run_model(
+            path, target, config, backend, advice, origin, progress, Clock() if profile else None
+        )
         for path, target in places.items()
     )
 
@@ -114,6 +119,7 @@ class _Gathered:
     warnings: list[str]
     files: dict[str, bytes] = field(default_factory=dict)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
     records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
 
     def every_record(self) -> list[Record]:
@@ -126,26 +132,29 @@ def _run_model(
     out: Path,
     config: RunConfig,
     backend: Backend,
+    advice: Sequence[str],
     origin: dict[str, Any],
     progress: Progress,
     clock: Clock | None,
 ) -> ModelRun:
-    stages = Stages()
+    stages, mode = Stages(), mode_of(backend)
     with stages("plan"):
-        prepared = prepare(path, config, progress)
+        prepared = prepare(path, config, backend, progress)
     artifact = prepared.artifact
     locate = locator(artifact.index.samples)
-    gathered = _Gathered(list(prepared.warnings))
+    gathered = _Gathered([*prepared.warnings, *advice])
     for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
         with artifact.open_rows(layer) as reader, stages(Profile.main):
             results = evaluate_layer(plan, reader, config, backend, progress, locate, clock)
         with stages("statistics"):
             for result in results:
                 made = pool_records(result, plan.pairs, config.chosen, backend.name, locate)
-                _add_pool(gathered, prepared, layer, result, made, config)
+                _add_pool(gathered, prepared, layer, result, made, config, mode)
         gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
     gathered.files[TABLE_FILE] = table(iter(gathered.rows))
-    provenance = _provenance(prepared, gathered, config, backend, stages)
+    accuracy = Accuracy.of(mode, gathered.errors)
+    gathered.warnings += accuracy.warnings()
+    provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)
     if clock is not None:
         provenance["work_seconds"] = clock.asdict()
     with stages("write"):
@@ -161,6 +170,7 @@ def _run_model(
         tuple(gathered.warnings),
         undefined,
         artifact.index.overlapping_steps,
+        accuracy,
         None if clock is None else Profile(stages.seconds(), clock.asdict()),
     )
 
@@ -172,27 +182,34 @@ def _add_pool(
     result: PoolResult,
     made: PoolRecords,
     config: RunConfig,
+    mode: Mode,
 ) -> None:
     pool, model = result.plan.rows.pool, prepared.artifact.config.model
     gathered.records[layer.index, pool] = made.records
     gathered.rows += pool_rows(model, layer.index, pool, result.plan.rows.atoms, made)
-    gathered.files |= _pool_files(prepared, layer, result, made, config)
+    gathered.errors += result.checked.values()
+    gathered.files |= _pool_files(prepared, layer, result, made, config, mode)
 
 
 def _provenance(
-    prepared: Prepared, gathered: _Gathered, config: RunConfig, backend: Backend, stages: Stages
+    prepared: Prepared,
+    gathered: _Gathered,
+    config: RunConfig,
+    backend: Backend,
+    accuracy: Accuracy,
+    stages: Stages,
 ) -> dict[str, Any]:
     methods = Counter(str(record.method) for record in gathered.every_record())
     return {
         "versions": versions(),
         "backend": _device(backend),
-        "precision": "exact: float64 products, reductions and solves",
+        "precision": asdict(accuracy),
         "convention": config.chosen.asdict(),
         "seed": config.seed,
         "input": input_identity(prepared.artifact),
         "layers": [layer.index for layer in prepared.layers],
         "methods": dict(sorted(methods.items())),
-        "planned_bytes": max(plan.planned_bytes for plan in prepared.plans),
+        "planned_bytes": prepared.planned.asdict(),
         "passes": max(plan.passes for plan in prepared.plans),
         "warnings": gathered.warnings,
         "stages": stages.asdict(),
@@ -205,6 +222,7 @@ def _pool_files(
     result: PoolResult,
     records: PoolRecords,
     config: RunConfig,
+    mode: Mode,
 ) -> dict[str, bytes]:
     """File name, relative to the model's output directory, to content."""
     artifact, rows = prepared.artifact, result.plan.rows
@@ -215,6 +233,7 @@ def _pool_files(
         rows.pool,
         artifact.config.hidden_dim,
         config.chosen.asdict(),
+        mode,
         prepared.names.asdict(),
     )
     sweep = SweepOptions(result.plan.counts, config.repeats, config.seed, rows.pool)

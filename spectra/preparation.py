@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spectra.artifacts import Artifact, Layer, Sample, open_artifact
+from spectra.backend import Backend, device_kind, moment_room
 from spectra.categories import CategoryMap, load_map
 from spectra.engine import LayerPlan, Progress, RunConfig, plan_layer
+from spectra.engine.memory import Bytes, Limit
 from spectra.engine.stream import scan_bad_rows
 from spectra.errors import UsageError
 from spectra.grouping import Ints, Steps
@@ -56,35 +59,55 @@ class Prepared:
     plans: tuple[LayerPlan, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def planned(self) -> Bytes:
+        """The largest memory that stored rows and moments take, one layer after the other."""
+        return reduce(Bytes.larger, (plan.planned for plan in self.plans))
 
-def prepare(path: Path, config: RunConfig, progress: Progress = lambda *_: None) -> Prepared:
-    """Open and plan one model directory; reads no states unless non-finite tokens are dropped."""
+
+def prepare(
+    path: Path, config: RunConfig, backend: Backend, progress: Progress = lambda *_: None
+) -> Prepared:
+    """Open one model directory and plan it for the backend.
+
+    Reads no states unless non-finite tokens are dropped.
+    """
     artifact = open_artifact(path)
     samples = artifact.index.samples
     names, warnings = category_names(config, samples)
     steps = Steps.of(samples, names)
     layers = _layers(artifact, config)
-    limit = config.max_memory or int(MEMORY_SHARE * available_memory())
+    host = config.max_memory or int(MEMORY_SHARE * available_memory())
     plans = []
     for layer in layers:
         dropped = _dropped(artifact, layer, steps, config, progress)
         with artifact.open_rows(layer) as reader:
             dim, itemsize = reader.dim, reader.dtype.itemsize
-        plans.append(plan_layer(steps, dim, itemsize, config, limit, dropped))
-    _check_memory(plans, config, limit)
+        limit = Limit(host, moment_room(backend, dim))
+        plan = plan_layer(steps, dim, itemsize, config, limit, dropped)
+        _check_memory(plan.planned, limit, config, backend)
+        plans.append(plan)
     return Prepared(artifact, layers, names, tuple(plans), (*artifact.warnings, *warnings))
 
 
-def _check_memory(plans: Sequence[LayerPlan], config: RunConfig, limit: int) -> None:
+def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backend) -> None:
     """Refuse what does not fit, before anything is read."""
-    needed = max((plan.planned_bytes for plan in plans), default=0)
-    if needed > limit:
-        what = "--max-memory" if config.max_memory else "60 % of the memory available here"
+    if limit.holds(needed):
+        return
+    fewer = "ask for fewer depth bins, or for fewer or smaller counts or repeats of the sweep"
+    if limit.device is not None and needed.device > limit.device:
         raise UsageError(
-            f"rows and moments need at least {needed / 1e9:.3g} GB, one pool and category at a "
-            f"time; {what} is {limit / 1e9:.3g} GB. Expected more: give --max-memory, or ask for "
-            "fewer depth bins, or for fewer or smaller counts or repeats of the sweep."
+            f"moments need at least {needed.device / 1e9:.3g} GB on {device_kind(backend)}, one "
+            f"pool and category at a time; {limit.device / 1e9:.3g} GB of its free memory are for "
+            "them. Expected more: end other programs there (or let JAX take a larger share of it: "
+            f"XLA_PYTHON_CLIENT_MEM_FRACTION), {fewer}, or run with --backend cpu."
         )
+    what = "rows and moments" if limit.device is None else "rows"
+    given = "--max-memory" if config.max_memory else "60 % of the memory available here"
+    raise UsageError(
+        f"{what} need at least {needed.host / 1e9:.3g} GB, one pool and category at a time; "
+        f"{given} is {limit.host / 1e9:.3g} GB. Expected more: give --max-memory, or {fewer}."
+    )
 
 
 def category_names(

@@ -8,13 +8,16 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from spectra.artifacts import Artifact
+from spectra.backend import Mode
+from spectra.backend.precision import BARS
 
 _PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "safetensors", "ml_dtypes")
 
@@ -39,6 +42,39 @@ def input_identity(artifact: Artifact) -> dict[str, Any]:
     for name, header in sorted(artifact.headers.items()):
         files[name] = {"bytes": header.file_size, "header_sha256": header.sha256}
     return {"directory": artifact.path.name, "files": files}
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How exact a run is.
+
+    Attributes:
+        mode: "exact" or "fast".
+        bound: how far a statistic may be from float64 SVDs of the rows, relatively.
+        measured_error: in fast mode, the largest relative error of rankme, rankme_sigma and alpha
+            over some groups that were computed in float64 as well; None if there were none.
+        groups_checked: how many those are.
+    """
+
+    mode: Mode
+    bound: float
+    measured_error: float | None
+    groups_checked: int
+
+    @classmethod
+    def of(cls, mode: Mode, errors: Iterable[float]) -> Self:
+        """With the measured errors of the groups that were checked."""
+        measured = list(errors)
+        return cls(mode, BARS[mode], max(measured, default=None), len(measured))
+
+    def warnings(self) -> list[str]:
+        """A sentence where the bound does not hold."""
+        if self.measured_error is None or self.measured_error <= self.bound:
+            return []
+        return [
+            f"fast results are off by {self.measured_error:.1e}, as measured on "
+            f"{self.groups_checked} groups; the bound is {self.bound:g}. Use --precision exact."
+        ]
 
 
 class Stages:

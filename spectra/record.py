@@ -19,9 +19,9 @@ class Record:
     singular values), `alpha_req` with its `alpha_req_r2`, `participation_ratio`, `stable_rank` and
     `top_share`. `rank_ceiling` is the largest rank n rows can show. Token, step and trace counts
     are None where the rows did not come from an artifact. `se` holds standard errors, or None.
-    `method` is the numerical route: "moments" or "rows" (a d x d or n x n Gram matrix in float64),
-    "svd" (of the rows, where a Gram matrix could not resolve the tail), None where nothing was
-    solved.
+    `method` is the numerical route: "moments" or "rows" (a d x d or n x n Gram matrix, in float64
+    unless the run was fast), "svd" (of the rows, where a Gram matrix could not resolve the tail),
+    None where nothing was solved.
     """
 
     rankme: Any

@@ -9,8 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, select_backend
-from spectra.backend.device import ROWS_PER_UPDATE, SMALLEST_BUCKET, DeviceBackend
+from spectra.backend.device import ROWS_PER_UPDATE, DeviceBackend
+from spectra.backend.fast import FastBackend
 from spectra.backend.host import HostBackend
+from spectra.backend.room import SMALLEST_BLOCK
 from spectra.errors import BackendUnavailableError, UsageError
 from spectra.linalg import Reduced, solve
 
@@ -49,8 +51,21 @@ def test_moments_reduce_alike(count: int) -> None:
     same(found[0], found[1], count)
 
 
+@pytest.mark.parametrize("made", [device(), FastBackend(jax.devices("cpu")[0])])
+def test_rows_may_change_after_they_were_handed_over(made: DeviceBackend) -> None:
+    # As the engine's buffers do; a size that needs no padding, and long enough to be still read.
+    x, shift = np.ones((made.most_rows, 256), np.float32), np.zeros(256)
+    sums, buffer = made.zeros(256), np.empty_like(x)
+    for _ in range(20):
+        buffer[:] = x
+        sums = made.accumulate(sums, buffer, shift)
+        buffer[:] = 7.0
+    (reduced,) = made.reduce_moments([sums], shift)
+    assert reduced.energy == 20 * x.size
+
+
 def test_rows_reduce_alike_in_batches_of_mixed_sizes() -> None:
-    sizes = [1, 2, 3, 60, SMALLEST_BUCKET, SMALLEST_BUCKET + 1, 70, 5]
+    sizes = [1, 2, 3, 60, SMALLEST_BLOCK, SMALLEST_BLOCK + 1, 70, 5]
     batch = [rows(size, size) for size in sizes]
     for size, a, b in zip(
         sizes, HostBackend(2).reduce_rows(batch), device().reduce_rows(batch), strict=True

@@ -118,7 +118,7 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = (
         "--pools mean,first --layers 2,5 --convention reptrix --categories schoenfeld "
         "--max-categories 3 --num-bins 4 --depth token --counts 8,16 --repeats 2 --seed 7 "
-        "--nonfinite drop --backend cpu --max-memory 1.5G"
+        "--nonfinite drop --backend cpu --precision exact --max-memory 1.5G"
     )
     result = call("run", "somewhere", "--out", "there", *flags.split())
     assert result.exit_code == 0, result.output
@@ -135,6 +135,7 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         seed=7,
         nonfinite="drop",
         backend="cpu",
+        precision="exact",
         max_memory=3 << 29,
     )
     assert set(seen["given"]) == {field.name for field in fields(RunConfig) if field.init}
@@ -176,6 +177,11 @@ def test_impossible_sizes(text: str) -> None:
         (["--convention", "mine"], "convention 'mine' is not known. Expected one of: default"),
         (["--max-memory", "much"], "--max-memory is 'much'."),
         (["--bins", "0"], "num_bins is 0. Expected 1 or more."),
+        (["--precision", "low"], "precision is 'low'. Expected one of: auto, exact, fast."),
+        (
+            ["--backend", "cpu", "--precision", "fast"],
+            "--precision fast is for accelerators; a CPU computes in float64 always.",
+        ),
     ],
 )
 @pytest.mark.usefixtures("here")

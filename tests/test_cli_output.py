@@ -105,7 +105,7 @@ def test_info_json(tiny: Path) -> None:
         (5, True),
     ]
     assert model["estimate"]["seconds"] > 0
-    assert model["estimate"]["planned_bytes"] > 0
+    assert model["estimate"]["planned_bytes"]["host"] > 0
 
 
 def test_verify(tiny: Path) -> None:
@@ -163,7 +163,8 @@ def test_dry_run_writes_nothing_and_tells_what_a_run_writes(here: Path, layers: 
     (model,) = document["models"]
     assert document["options"]["repeats"] == 1
     assert model["estimated_seconds"] > 0
-    assert model["planned_bytes"] > 0
+    assert model["planned_bytes"]["host"] > 0
+    assert model["planned_bytes"]["device"] == 0
     names = [read["file"] for read in model["reads"]]
     assert names[:2] == ["config.json", "index.json"]
     assert len(names) == (6 if layers else 4)

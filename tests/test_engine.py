@@ -17,8 +17,10 @@ import spectra
 from spectra.artifacts import RowReader, Sample, Step, open_artifact, write_artifact
 from spectra.backend import select_backend, usable_cores
 from spectra.backend.device import DeviceBackend
+from spectra.backend.host import HostBackend
 from spectra.engine import plan, stream
 from spectra.engine.clock import KINDS, Clock, TimedBackend
+from spectra.engine.memory import Limit
 from spectra.engine.solve import Solver
 from spectra.engine.statistics import program
 from spectra.errors import UsageError
@@ -29,6 +31,7 @@ from tests.synthetic import write_synthetic
 
 CONFIG = spectra.RunConfig(backend="cpu", counts=(8, 16, 48), repeats=2, num_bins=4)
 DIM = 24
+HOST = HostBackend()
 
 
 def make(path: Path, *, seed: int = 0, labels: str = "abc", traces: int = 12) -> Path:
@@ -98,17 +101,17 @@ def test_the_size_of_blocks_changes_no_byte(
 def test_less_memory_means_more_passes_and_the_same_bytes(tmp_path: Path) -> None:
     src = make(tmp_path / "m")
     first = result(tmp_path, "a", src)
-    (whole,) = prepare(src, CONFIG).plans
+    (whole,) = prepare(src, CONFIG, HOST).plans
     assert whole.passes == 1
-    least = max(one.planned_bytes for one in plan.rounds(whole.pools, 0))
-    assert least < whole.planned_bytes
+    least = max(one.planned.host for one in plan.rounds(whole.pools, Limit(0)))
+    assert least < whole.planned.host
     small = replace(CONFIG, max_memory=least)
-    (tight,) = prepare(src, small).plans
+    (tight,) = prepare(src, small, HOST).plans
     assert tight.passes > 4
-    assert tight.planned_bytes <= least
+    assert tight.planned.host <= least
     assert result(tmp_path, "b", src, small) == first
     with pytest.raises(UsageError, match="one pool and category at a time; --max-memory is"):
-        prepare(src, replace(CONFIG, max_memory=least - 1))
+        prepare(src, replace(CONFIG, max_memory=least - 1), HOST)
 
 
 def test_every_row_is_read_once_and_prompts_are_not_rows(
@@ -116,7 +119,7 @@ def test_every_row_is_read_once_and_prompts_are_not_rows(
 ) -> None:
     monkeypatch.setattr(stream, "BLOCK_BYTES", 10 * DIM * 2)
     src = make(tmp_path / "m")
-    prepared = prepare(src, CONFIG)
+    prepared = prepare(src, CONFIG, HOST)
     layer_plan, artifact = prepared.plans[0], prepared.artifact
     with artifact.open_rows(artifact.layer()) as reader:
         states = reader.read(0, reader.num_rows).astype(np.float64)
@@ -172,7 +175,7 @@ def test_the_device_backend_gives_the_hosts_files(
     src = make(tmp_path / "m")
     first = result(tmp_path, "a", src)
     made = DeviceBackend(jax.devices("cpu")[0], batch=3)
-    monkeypatch.setattr("spectra.pipeline.select_backend", lambda name: made)
+    monkeypatch.setattr("spectra.pipeline.select_backend", lambda *_: made)
     second = result(tmp_path, "b", src)
     assert first.keys() == second.keys()
     for name in first:
@@ -230,12 +233,12 @@ def test_memory_is_planned_by_the_smaller_of_rows_and_moments() -> None:
     made = plan.PoolPlan.of(rows, 4096, 2, (64,), 1, 0)
     assert not made.large.any()
     moment = 8 * 4096**2
-    (whole,) = plan.rounds([made], 1 << 60)
-    assert 400_000 * 4096 * 2 <= whole.planned_bytes <= 400_000 * 4096 * 2 + 60 * moment
-    (least,) = plan.rounds([made], 0)
+    (whole,) = plan.rounds([made], Limit(1 << 60))
+    assert 400_000 * 4096 * 2 <= whole.planned.host <= 400_000 * 4096 * 2 + 60 * moment
+    (least,) = plan.rounds([made], Limit(0))
     assert len(least.sweeps) == 8
     # All 20 segment x bin groups, both segments and the whole are large; nothing else stays.
-    assert least.planned_bytes < (20 + 2 + 1 + 2 * usable_cores() + 2 + 10) * moment + 1e9
+    assert least.planned.host < (20 + 2 + 1 + 2 * usable_cores() + 2 + 10) * moment + 1e9
 
 
 def test_select_backend_is_what_auto_means(tmp_path: Path) -> None:
@@ -299,7 +302,7 @@ def test_reading_goes_on_while_rows_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "BLOCK_BYTES", 10 * DIM * 2)
-    prepared = prepare(make(tmp_path / "m"), CONFIG)
+    prepared = prepare(make(tmp_path / "m"), CONFIG, HOST)
     pool = prepared.plans[0].pools[0].rows
     second = threading.Event()
     plain = RowReader.read

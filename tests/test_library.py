@@ -295,3 +295,20 @@ def test_the_public_interface() -> None:
         assert getattr(spectra, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = spectra.nothing
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (2100, 40)])
+@pytest.mark.parametrize("steep", [False, True])
+def test_small_float_types_are_widened_not_rounded(shape: tuple[int, int], steep: bool) -> None:
+    scale = np.geomspace(1.0, 1e-8 if steep else 0.1, shape[1])
+    wide = (np.random.default_rng(0).standard_normal(shape) * scale).astype(np.float32)
+    narrow = wide.astype(ml_dtypes.bfloat16)
+    for x in (wide, narrow):
+        found, expected = spectra.routes(x), spectra.routes(x.astype(np.float64))
+        assert found.method == expected.method
+        assert found.cov_centered.effective_rank == pytest.approx(
+            expected.cov_centered.effective_rank, rel=1e-13
+        )
+        assert spectra.metrics(x).rankme == pytest.approx(
+            spectra.metrics(x.astype(np.float64)).rankme, rel=1e-13
+        )

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy
 from numpy.typing import NDArray
 
 from spectra.backend.host import HostBackend, reduced_rows
@@ -14,12 +15,14 @@ from spectra.linalg import (
     Spectra,
     Tridiagonal,
     add_gram,
+    put_row_gram,
     reduce_along,
     reduce_in_place,
     solve,
     spectra_of_blocks,
+    twostage,
 )
-from spectra.linalg.gram import PANEL
+from spectra.linalg.gram import LARGEST_TILE, SMALLEST_TILE
 from spectra.linalg.resolution import EPS, ROUNDING
 from spectra.linalg.rowspace import triangular_factor
 from spectra.linalg.tridiagonal import definite_eigenvalues, eigenvalues
@@ -47,6 +50,35 @@ def test_reduction_keeps_the_spectrum_and_the_first_vector(size: int) -> None:
         trailing = Tridiagonal(t.diag[1:], t.off[1:])
         inner = np.linalg.eigvalsh(matrix[1:, 1:])
         np.testing.assert_allclose(np.linalg.eigvalsh(dense(trailing)), inner, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [twostage.BAND + 1, 100, 333])
+def test_two_stages_keep_the_spectrum_and_the_first_vector(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = symmetric(size)
+    by_one = reduce_in_place(matrix.copy(order="F"))
+    monkeypatch.setattr(twostage, "LEAST_ORDER", size)
+    by_two = reduce_in_place(matrix.copy(order="F"))
+    # The first vector fixes the form up to signs, but rounding moves its later entries freely.
+    assert np.abs(by_two.off[:3]) == pytest.approx(np.abs(by_one.off[:3]), rel=1e-10)
+    for first, inner in ((0, matrix), (1, matrix[1:, 1:])):
+        found = np.linalg.eigvalsh(dense(Tridiagonal(by_two.diag[first:], by_two.off[first:])))
+        np.testing.assert_allclose(found, np.linalg.eigvalsh(inner), rtol=1e-12)
+
+
+def test_two_stages_are_found_in_the_openblas_of_scipy() -> None:
+    lapack = scipy.show_config(mode="dicts")["Build Dependencies"]["lapack"]["name"]
+    assert twostage.available() or "openblas" not in lapack
+
+
+def test_without_them_every_order_is_reduced_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = symmetric(50)
+    expected = reduce_in_place(matrix.copy(order="F"))
+    monkeypatch.setattr(twostage, "LEAST_ORDER", 50)
+    monkeypatch.setattr(twostage, "available", lambda: False)
+    found = reduce_in_place(matrix.copy(order="F"))
+    np.testing.assert_array_equal(found.diag, expected.diag)
 
 
 @pytest.mark.parametrize("size", [1, 2, 40])
@@ -86,9 +118,12 @@ def test_indefinite_has_no_definite_values_and_nan_is_not_hidden() -> None:
     assert len(eigenvalues(Tridiagonal(np.empty(0), np.empty(0)))) == 0
 
 
-@pytest.mark.parametrize("dim", [1, 5, PANEL - 1, PANEL, PANEL + 1, 2 * PANEL + 7])
+SIZES = [1, 5, SMALLEST_TILE - 1, SMALLEST_TILE, SMALLEST_TILE + 1, 4 * LARGEST_TILE + 7]
+
+
+@pytest.mark.parametrize("dim", SIZES)
 @pytest.mark.parametrize("rows", [1, 7])
-def test_panels_add_up_to_the_product(dim: int, rows: int) -> None:
+def test_tiles_add_up_to_the_product(dim: int, rows: int) -> None:
     rng = np.random.default_rng(dim)
     y, before = rng.standard_normal((rows, dim)), rng.standard_normal((dim, dim))
     gram = before.copy(order="F")
@@ -96,6 +131,22 @@ def test_panels_add_up_to_the_product(dim: int, rows: int) -> None:
         add_gram(gram, y, threads)
     lower = np.tril_indices(dim)
     np.testing.assert_allclose(gram[lower], (before + y.T @ y)[lower], rtol=1e-13, atol=1e-13)
+    np.testing.assert_array_equal(gram[np.triu_indices(dim, 1)], before[np.triu_indices(dim, 1)])
+
+
+@pytest.mark.parametrize("rows", [0, *SIZES])
+@pytest.mark.parametrize("start", [0, 2])
+def test_tiles_of_the_other_product_are_put_in_place(rows: int, start: int) -> None:
+    rng = np.random.default_rng(rows)
+    y, before = rng.standard_normal((rows, 7)), rng.standard_normal((rows + start,) * 2)
+    expected = before.copy()
+    lower = np.tril_indices(rows)
+    expected[start:, start:][lower] = (y @ y.T)[lower]
+    with ThreadPoolExecutor(3) as several:
+        for threads in (None, several):
+            gram = before.copy(order="F")
+            put_row_gram(gram, start, y, threads)
+            np.testing.assert_allclose(gram, expected, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("blocks", [[30], [7, 0, 23], [1] * 30, [100, 3]])
@@ -125,6 +176,17 @@ def solved_rows(x: F64) -> Spectra:
     backend, shift = HostBackend(1), x.mean(axis=0)
     sums = backend.accumulate(backend.zeros(dim), x, shift)
     return solve(backend.reduce_moments([sums], shift)[0], rows, dim, "moments", RANKS)
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (20, 30), (300, 30)])
+def test_solving_side_by_side_changes_nothing(shape: tuple[int, int]) -> None:
+    rows, dim = shape
+    reduced = reduced_rows(known_rows(*shape, 1e3, 2.0) if rows > 1 else np.ones(shape))
+    with ThreadPoolExecutor(2) as threads:
+        beside = solve(reduced, rows, dim, "rows", RANKS, threads=threads)
+    alone = solve(reduced, rows, dim, "rows", RANKS)
+    for name in ("centered", "uncentered", "covariance", "error", "disagreement"):
+        np.testing.assert_array_equal(getattr(beside, name), getattr(alone, name))
 
 
 @pytest.mark.parametrize("shape", [(1, 30), (2, 30), (20, 30), (31, 30), (300, 30)])

@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 
 from spectra.backend.cores import one_thread_blas as one_thread_blas
 from spectra.backend.cores import usable_cores as usable_cores
+from spectra.backend.precision import PRECISIONS as PRECISIONS
+from spectra.backend.precision import Mode as Mode
+from spectra.backend.precision import Precision as Precision
+from spectra.backend.precision import advice, mode_on
 from spectra.backend.sums import Sums as Sums
 from spectra.errors import BackendUnavailableError, UsageError
 from spectra.linalg import F64, Reduced
 
 if TYPE_CHECKING:
     import jax
+
+    from spectra.backend.device import DeviceBackend
 
 BackendName = Literal["auto", "cpu", "gpu", "tpu"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
@@ -27,7 +33,7 @@ _INSTALL = {
 
 
 class Backend(Protocol):
-    """Products and reductions of groups of rows, float64.
+    """Products and reductions of groups of rows, in float64 unless it is a `FastBackend`.
 
     `name` is the platform, `batch` how many groups of rows are worth reducing together. Methods
     that take `Sums` may overwrite or donate the first one's arrays, the reductions excepted;
@@ -43,7 +49,7 @@ class Backend(Protocol):
         ...
 
     def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
-        """`sums` with the rows [m, d] (any float dtype) added."""
+        """`sums` with the rows [m, d] (any float dtype) added; the rows may change after."""
         ...
 
     def merge(self, into: Sums, other: Sums) -> Sums:
@@ -59,21 +65,54 @@ class Backend(Protocol):
         ...
 
 
-def select_backend(name: str = "auto") -> Backend:
+def select_backend(name: str = "auto", precision: Precision = "auto") -> Backend:
     """The backend of this name; "auto" takes what JAX prefers here.
 
     Raises:
-        UsageError: the name is none of auto, cpu, gpu, tpu.
+        UsageError: the name is none of auto, cpu, gpu, tpu, or it has no such precision.
         BackendUnavailableError: JAX sees no such device; the message has the install line.
     """
     device = find_devices(name)[0]
+    mode = mode_on(device.platform, precision)
     if device.platform == "cpu":
         from spectra.backend.host import HostBackend
 
         return HostBackend()
     from spectra.backend.device import DeviceBackend
+    from spectra.backend.fast import FastBackend
+    from spectra.backend.room import Room
 
-    return DeviceBackend(device)
+    made = FastBackend if mode == "fast" else DeviceBackend
+    return made(device, room=Room.of(device))
+
+
+def mode_of(backend: Backend) -> Mode:
+    """How a backend computes."""
+    device = _device_backend(backend)
+    return "fast" if device is not None and device.fast else "exact"
+
+
+def moment_room(backend: Backend, dim: int) -> int | None:
+    """Bytes for moments of width dim in a device's own memory; None if they lie in the host's."""
+    device = _device_backend(backend)
+    return None if device is None else device.moment_room(dim)
+
+
+def device_kind(backend: Backend) -> str:
+    """What the device calls itself."""
+    return str(find_devices(backend.name)[0].device_kind)
+
+
+def precision_advice(backend: Backend, precision: Precision) -> tuple[str, ...]:
+    """A sentence where `--precision fast` would multiply much faster: measured, on a GPU alone."""
+    device = _device_backend(backend)
+    return advice(device.device) if device and device.name == "gpu" and precision == "auto" else ()
+
+
+def _device_backend(backend: Backend) -> DeviceBackend | None:
+    from spectra.backend.device import DeviceBackend
+
+    return backend if isinstance(backend, DeviceBackend) else None
 
 
 def find_devices(name: str = "auto") -> list[jax.Device]:

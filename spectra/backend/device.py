@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import jax
@@ -17,93 +18,131 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
+from spectra.backend.room import SMALLEST_BLOCK, Room
 from spectra.backend.sums import Sums
 from spectra.linalg import F64, Reduced, Tridiagonal
 
 HIGHEST = lax.Precision.HIGHEST
-SMALLEST_BUCKET = 64
-ROWS_PER_UPDATE = 1024
+ROWS_PER_UPDATE = 512
+"""At most; the engine collects the rows of an atom up to this many."""
 
 
 class DeviceBackend:
-    """Products and reductions by XLA in float64, batched; compiled programs are cached by shape."""
+    """Products and reductions by XLA in float64, batched; compiled programs are cached by shape.
 
-    def __init__(self, device: jax.Device, batch: int = 8) -> None:
-        """Use one device; `batch` groups are reduced together."""
-        self.name = device.platform
-        self.batch = batch
-        self._device = device
+    Attributes:
+        device: where.
+        fast: whether products are float32, as those of `FastBackend`.
+    """
+
+    fast = False
+    most_rows = ROWS_PER_UPDATE
+
+    def __init__(self, device: jax.Device, batch: int = 8, room: Room | None = None) -> None:
+        """Use one device; at most `batch` groups are reduced together, and fewer to fit the room.
+
+        Without a room, moments count as host memory, and blocks have their full size.
+        """
+        self.name, self.batch = device.platform, batch
+        self.device, self._room = device, room
+        # A device takes turns anyway: one by one, reductions hold the working memory of one.
+        self._turn = Lock()
+
+    def moment_room(self, dim: int) -> int | None:
+        """Bytes for moments of rows of width dim; None where the device does not tell."""
+        return None if self._room is None else self._room.moments(dim)
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
-        with jax.enable_x64(True), jax.default_device(self._device):
+        with jax.enable_x64(True), jax.default_device(self.device):
             return Sums(0, jnp.zeros(dim, jnp.float64), jnp.zeros((dim, dim), jnp.float64))
 
     def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
         """Sums with the rows [m, d] of any float dtype added; `sums`' arrays are donated."""
-        with jax.enable_x64(True), jax.default_device(self._device):
+        size = self._block_rows(rows.shape[1])
+        with jax.enable_x64(True), jax.default_device(self.device):
             total, gram = sums.total, sums.gram
-            for start in range(0, len(rows), ROWS_PER_UPDATE):
-                block = rows[start : start + ROWS_PER_UPDATE]
-                total, gram = _update(total, gram, _pad(block, ROWS_PER_UPDATE), len(block), shift)
+            for start in range(0, len(rows), size):
+                block = rows[start : start + size]
+                total, gram = _update(total, gram, padded(block, size), len(block), shift)
             return Sums(sums.rows + len(rows), total, gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:
-        """The sums of both sets of rows."""
+        """The sums of both sets of rows; `into`'s arrays are donated."""
         with jax.enable_x64(True):
-            return Sums(into.rows + other.rows, into.total + other.total, into.gram + other.gram)
+            total, gram = _merge(into.total, into.gram, other.total, other.gram)
+            return Sums(into.rows + other.rows, total, gram)
 
     def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
         """The tridiagonal forms of groups from their moments."""
-        with jax.enable_x64(True), jax.default_device(self._device):
-            results = []
-            for sums in batch:
-                count = jnp.asarray(sums.rows, jnp.float64)
-                results.append(_reduce_moments(count, sums.total, sums.gram, shift))
-            return [_reduced_moments(jax.device_get(result)) for result in results]
+        return [self._reduce_sums(sums, shift) for sums in batch]
 
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
         """The tridiagonal forms of groups from their rows [n, d], batched by padded size."""
         buckets: dict[int, list[int]] = {}
         for position, rows in enumerate(batch):
-            buckets.setdefault(_bucket(len(rows)), []).append(position)
+            buckets.setdefault(_bucket(*rows.shape), []).append(position)
         results: dict[int, Reduced] = {}
-        with jax.enable_x64(True), jax.default_device(self._device):
-            for size, members in buckets.items():
-                for start in range(0, len(members), self.batch):
-                    some = members[start : start + self.batch]
-                    results |= self._reduce_bucket(batch, some, size)
+        for size, members in buckets.items():
+            slots = self._slots(size, batch[members[0]].shape[1])
+            for start in range(0, len(members), slots):
+                some = members[start : start + slots]
+                found = self._reduce_bucket([batch[member] for member in some], slots, size)
+                results.update(zip(some, found, strict=True))
         return [results[position] for position in range(len(batch))]
 
-    def _reduce_bucket(
-        self, batch: Sequence[NDArray[np.generic]], members: list[int], size: int
-    ) -> dict[int, Reduced]:
-        first = batch[members[0]]
-        padded = np.zeros((self.batch, size, first.shape[1]), first.dtype)
-        counts = np.ones(self.batch)
-        for slot, position in enumerate(members):
-            padded[slot, : len(batch[position])] = batch[position]
-            counts[slot] = len(batch[position])
-        diag, off, energy, mean_energy = jax.device_get(_reduce_rows(padded, counts))
-        return {
-            position: _reduced_rows(
-                len(batch[position]), diag[slot], off[slot], energy[slot], mean_energy[slot]
+    def _reduce_sums(self, sums: Sums, shift: F64) -> Reduced:
+        with self._turn, jax.enable_x64(True), jax.default_device(self.device):
+            count = jnp.asarray(sums.rows, jnp.float64)
+            return reduced_moments(
+                jax.device_get(_reduce_moments(count, sums.total, sums.gram, shift))
             )
-            for slot, position in enumerate(members)
-        }
+
+    def _reduce_bucket(self, groups: list[NDArray[Any]], slots: int, size: int) -> list[Reduced]:
+        counts = np.ones(slots)
+        counts[: len(groups)] = list(map(len, groups))
+        with self._turn, jax.enable_x64(True), jax.default_device(self.device):
+            found = jax.device_get(_reduce_rows(stacked(groups, slots, size), counts))
+        return [
+            reduced_rows(len(rows), *(array[slot] for array in found))
+            for slot, rows in enumerate(groups)
+        ]
+
+    def _block_rows(self, dim: int) -> int:
+        return self.most_rows if self._room is None else self._room.block_rows(dim, self.most_rows)
+
+    def _slots(self, size: int, dim: int) -> int:
+        if self._room is None:
+            return self.batch
+        return self._room.groups(size, dim, self._block_rows(dim), self.batch)
 
 
-def _bucket(rows: int) -> int:
-    """The padded number of rows: a power of two, at least `SMALLEST_BUCKET`."""
-    return max(SMALLEST_BUCKET, 1 << (rows - 1).bit_length())
+def _bucket(rows: int, dim: int) -> int:
+    """The padded number of rows: a power of two, at least `SMALLEST_BLOCK`, or d if that is less.
+
+    More than d rows, which the engine keeps as moments, have their power of two.
+    """
+    power = max(SMALLEST_BLOCK, 1 << (rows - 1).bit_length())
+    return max(dim, SMALLEST_BLOCK) if rows <= dim < power else power
 
 
-def _pad(rows: NDArray[np.generic], size: int) -> NDArray[np.generic]:
-    if len(rows) == size:
-        return rows
-    padded = np.zeros((size, rows.shape[1]), rows.dtype)
-    padded[: len(rows)] = rows
-    return padded
+def stacked(groups: Sequence[NDArray[Any]], slots: int, size: int) -> NDArray[Any]:
+    """Groups of rows [n, d] in zeros [slots, size, d]."""
+    held = np.zeros((slots, size, groups[0].shape[1]), groups[0].dtype)
+    for slot, rows in enumerate(groups):
+        held[slot, : len(rows)] = rows
+    return held
+
+
+def padded(rows: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+    """Rows [m, d] and zeros below them, [size, d].
+
+    A copy always: a program may read its arguments after the call, when the caller's buffer already
+    holds other rows.
+    """
+    held = np.zeros((size, rows.shape[1]), rows.dtype)
+    held[: len(rows)] = rows
+    return held
 
 
 @partial(jax.jit, donate_argnums=(0, 1))
@@ -113,15 +152,25 @@ def _update(total: Any, gram: Any, rows: Any, count: Any, shift: Any) -> tuple[A
     return total + y.sum(axis=0), gram + jnp.matmul(y.T, y, precision=HIGHEST)
 
 
+@partial(jax.jit, donate_argnums=(0, 1))
+def _merge(total: Any, gram: Any, more_total: Any, more_gram: Any) -> tuple[Any, Any]:
+    return total + more_total, gram + more_gram
+
+
 @jax.jit
 def _reduce_moments(count: Any, total: Any, gram: Any, shift: Any) -> tuple[Any, ...]:
+    scatter, mean, energies = centred_scatter(count, total, gram, shift)
+    return (*reduce_along(scatter, mean), *energies)
+
+
+def centred_scatter(count: Any, total: Any, gram: Any, shift: Any) -> tuple[Any, Any, Any]:
+    """The scatter around the mean [d, d], the mean [d], the energies of `Reduced`; traceable."""
     offset = total / count
     mean = shift + offset
     scatter = gram - count * jnp.outer(offset, offset)
     trace = jnp.maximum(jnp.trace(scatter), 0.0)
-    diag, off = reduce_along(scatter, mean)
     mean_energy = count * (mean @ mean)
-    return diag, off, trace + mean_energy, mean_energy, count * (offset @ offset)
+    return scatter, mean, (trace + mean_energy, mean_energy, count * (offset @ offset))
 
 
 def reduce_along(matrix: Any, direction: Any) -> tuple[Any, Any]:
@@ -173,11 +222,12 @@ def _reduce_rows(rows: Any, counts: Any) -> tuple[Any, ...]:
     return tuple(jax.vmap(one)(rows, counts))
 
 
-def _reduced_moments(result: tuple[Any, ...]) -> Reduced:
+def reduced_moments(result: tuple[Any, ...]) -> Reduced:
+    """From T of the scatter, and the energies."""
     diag, off, energy, mean_energy, shift_energy = result
-    raw = np.array(diag)
+    centered = Tridiagonal(np.array(diag, np.float64), np.array(off, np.float64))
+    raw = centered.diag.copy()
     raw[0] += mean_energy
-    centered = Tridiagonal(np.array(diag), np.array(off))
     return Reduced(
         centered,
         Tridiagonal(raw, centered.off),
@@ -187,7 +237,8 @@ def _reduced_moments(result: tuple[Any, ...]) -> Reduced:
     )
 
 
-def _reduced_rows(rows: int, diag: Any, off: Any, energy: Any, mean_energy: Any) -> Reduced:
-    raw = Tridiagonal(np.array(diag[:rows]), np.array(off[: rows - 1]))
+def reduced_rows(rows: int, diag: Any, off: Any, energy: Any, mean_energy: Any) -> Reduced:
+    """From T of the padded K, of which the first `rows` rows exist, and the energies."""
+    raw = Tridiagonal(np.array(diag[:rows], np.float64), np.array(off[: rows - 1], np.float64))
     centered = Tridiagonal(raw.diag[1:].copy(), raw.off[1:].copy())
     return Reduced(centered, raw, float(energy), float(mean_energy), 0.0)

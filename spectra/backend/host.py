@@ -2,13 +2,13 @@
 
 On a CPU the libraries behind NumPy and SciPy outrun XLA's float64 products and expose values-only
 reductions, so they serve there behind the interface that the device backend implements with JAX. A
-product is split in panels that run side by side; a reduction stays on its caller's core.
+product is split in tiles that run side by side; a reduction stays on its caller's core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from spectra.linalg import (
     reduce_in_place,
 )
 
+CONVERTED_ROWS = 1024
+"""Rows that are converted to float64 at a time: they stay in a cache until they are multiplied."""
+
 
 class HostBackend:
     """Products and reductions by BLAS and LAPACK."""
@@ -35,7 +38,7 @@ class HostBackend:
 
     def __init__(self, cores: int | None = None) -> None:
         """Multiply on this many cores, by default all that the process may use."""
-        self._pool = ThreadPoolExecutor(cores or usable_cores())
+        self.threads: Executor = ThreadPoolExecutor(cores or usable_cores())
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
@@ -43,10 +46,16 @@ class HostBackend:
 
     def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
         """Sums with the rows [m, d] of any float dtype added; overwrites `sums.gram`."""
-        y = rows.astype(np.float64)
-        y -= shift
-        add_gram(sums.gram, y, self._pool)
-        return Sums(sums.rows + len(y), sums.total + y.sum(axis=0), sums.gram)
+        size = min(len(rows), CONVERTED_ROWS)
+        total, wide, ones = sums.total, np.empty((size, rows.shape[1])), np.ones(size)
+        for start in range(0, len(rows), CONVERTED_ROWS):
+            block = rows[start : start + CONVERTED_ROWS]
+            y = wide[: len(block)]
+            np.copyto(y, block)
+            y -= shift
+            total = total + ones[: len(block)] @ y
+            add_gram(sums.gram, y, self.threads)
+        return Sums(sums.rows + len(rows), total, sums.gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:
         """The sums of both sets of rows; overwrites `into.gram`."""
@@ -62,11 +71,11 @@ class HostBackend:
         return [reduced_rows(rows) for rows in batch]
 
 
-def reduced_moments(sums: Sums, shift: F64) -> Reduced:
+def reduced_moments(sums: Sums, shift: F64, *, overwrite: bool = False) -> Reduced:
     """C = gram - n offset offset', reduced along the mean shift + offset."""
     n, offset = sums.rows, sums.total / sums.rows
     mean = shift + offset
-    scatter = blas.dsyr(-float(n), offset, a=sums.gram, lower=1)
+    scatter = blas.dsyr(-float(n), offset, a=sums.gram, lower=1, overwrite_a=overwrite)
     trace = max(float(scatter.trace()), 0.0)
     mean_energy = n * float(mean @ mean)
     t = reduce_along(scatter, mean)
@@ -75,12 +84,12 @@ def reduced_moments(sums: Sums, shift: F64) -> Reduced:
     return Reduced(t, raw, trace + mean_energy, mean_energy, n * float(offset @ offset))
 
 
-def reduced_rows(rows: NDArray[np.generic]) -> Reduced:
+def reduced_rows(rows: NDArray[np.generic], threads: Executor | None = None) -> Reduced:
     """K = XX' in the basis whose first vector is (1, ..., 1) / sqrt(n), built from centred rows.
 
     The Householder reflection that takes that vector to the first axis maps X to -sqrt(n) mean
     and, in rows 2..n, to z_i - z_1 / (sqrt(n) + 1) with z the centred rows: no large mean enters
-    the latter.
+    the latter. The product is spread over `threads`, if there are any.
     """
     z = rows.astype(np.float64)
     n = len(z)
@@ -93,7 +102,7 @@ def reduced_rows(rows: NDArray[np.generic]) -> Reduced:
     k = np.empty((n, n), order="F")
     k[0, 0] = mean_energy
     k[1:, 0] = -np.sqrt(n) * (reflected @ mean)
-    put_row_gram(k, 1, reflected)
+    put_row_gram(k, 1, reflected, threads)
     t = reduce_in_place(k)
     centered = Tridiagonal(t.diag[1:], t.off[1:])
     return Reduced(centered, t, trace + mean_energy, mean_energy, 0.0)

@@ -10,7 +10,7 @@ from spectra.artifacts import find_artifacts
 from spectra.backend import select_backend
 from spectra.cli._estimate import START_SECONDS, estimated_seconds, measure
 from spectra.cli._progress import Progress
-from spectra.cli._text import duration_text, size_text
+from spectra.cli._text import duration_text, memory_text, size_text
 from spectra.engine import RunConfig
 from spectra.outputs import FILES, RUN_FILE, TABLE_FILE
 from spectra.pipeline import output_directories
@@ -19,10 +19,10 @@ from spectra.preparation import Prepared, prepare
 
 def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json: bool) -> str:
     """The description as text or as a JSON document; opens and plans everything, writes nothing."""
-    backend = select_backend(config.backend)
+    backend = select_backend(config.backend, config.precision)
     models = []
     for path, target in output_directories(find_artifacts(src), out).items():
-        prepared = prepare(path, config, tell)
+        prepared = prepare(path, config, backend, tell)
         rates = measure(backend, prepared.artifact.config.hidden_dim)
         seconds = sum(estimated_seconds(plan, rates) for plan in prepared.plans)
         models.append(
@@ -32,7 +32,7 @@ def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json:
                 "out": str(target),
                 "reads": _reads(prepared),
                 "writes": _writes(prepared, config),
-                "planned_bytes": max(plan.planned_bytes for plan in prepared.plans),
+                "planned_bytes": prepared.planned.asdict(),
                 "passes": max(plan.passes for plan in prepared.plans),
                 "estimated_seconds": round(START_SECONDS + seconds, 1),
                 "estimate": rates.sentence(),
@@ -69,7 +69,7 @@ def _text(model: dict[str, Any]) -> str:
         f"Dry run of {model['model']}: nothing is written.\n"
         f"  would read {size_text(size)} from {model['source']}/\n{files}\n"
         f"  would write to {model['out']}/\n{writes}\n"
-        f"  memory  {size_text(model['planned_bytes'])} of rows and moments, in {model['passes']} "
+        f"  memory  {memory_text(model['planned_bytes'])}, in {model['passes']} "
         "pass(es) over the shards, beside about 0.4 GB for Python, JAX and blocks\n"
         f"  time    about {duration_text(model['estimated_seconds'])}: {model['estimate']}\n"
         + "".join(f"  warning {warning}\n" for warning in model["warnings"])

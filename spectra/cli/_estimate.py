@@ -31,7 +31,7 @@ _LARGE, _SMALL = 384, 96
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What the machine was just seen to do in float64.
+    """What the machine was just seen to do.
 
     Attributes:
         backend: where.
@@ -51,7 +51,7 @@ class Rates:
         """How the estimate was made."""
         return (
             "the plan's operations over rates timed just now on this machine's "
-            f"{self.backend}: float64 products at {self.flops / 1e9:.3g} GFLOP/s, reductions of "
+            f"{self.backend}: products at {self.flops / 1e9:.3g} GFLOP/s, reductions of "
             f"size {self.size} in {self.seconds * 1e3:.2g} ms each; start-up of "
             f"{START_SECONDS:.0f} s included, reading not"
         )

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from spectra.cli import _options as options
 from spectra.cli._progress import progress
-from spectra.cli._text import complain, document, duration_text, printable, say, size_text
+from spectra.cli._text import (
+    complain,
+    document,
+    duration_text,
+    memory_text,
+    printable,
+    say,
+    size_text,
+)
 
 if TYPE_CHECKING:
     from spectra.artifacts import Artifact, Step
+    from spectra.backend import Backend
     from spectra.preparation import Prepared
 
 EXAMPLE = "spectra info annotated_traces_reprs"
@@ -23,15 +32,18 @@ def info(src: options.Source, json: options.Json = False) -> None:
     """Show what is in a model directory (or several), and the time and memory a run would take."""
     from spectra import strict_json
     from spectra.artifacts import find_artifacts
+    from spectra.backend import select_backend
     from spectra.engine import RunConfig
     from spectra.preparation import prepare
 
+    backend = select_backend()
     models = []
     with progress() as tell:
         for number, path in enumerate(paths := find_artifacts(src)):
             tell(f"opening {printable(path.name)}", number, len(paths))
-            prepared = prepare(path, RunConfig())
-            models.append(_content(prepared.artifact) | {"estimate": _estimate(prepared)})
+            prepared = prepare(path, RunConfig(), backend)
+            estimate = _estimate(prepared, backend)
+            models.append(_content(prepared.artifact) | {"estimate": estimate})
     if json:
         document(strict_json.dumps({"models": models}))
         return
@@ -80,16 +92,15 @@ def _tally(name: str, labelled: Iterable[tuple[str | None, Step]]) -> list[dict[
     return [{name: label, "steps": steps[label], "tokens": tokens[label]} for label in order]
 
 
-def _estimate(prepared: Prepared) -> dict[str, Any]:
-    from spectra.backend import select_backend
+def _estimate(prepared: Prepared, backend: Backend) -> dict[str, Any]:
     from spectra.cli._estimate import START_SECONDS, estimated_seconds, measure
 
-    rates = measure(select_backend(), prepared.artifact.config.hidden_dim)
+    rates = measure(backend, prepared.artifact.config.hidden_dim)
     (plan,) = prepared.plans
     return {
         "of": "a run with default options: the primary layer, all pools",
         "seconds": round(START_SECONDS + estimated_seconds(plan, rates), 1),
-        "planned_bytes": plan.planned_bytes,
+        "planned_bytes": prepared.planned.asdict(),
         "method": rates.sentence(),
     }
 
@@ -115,7 +126,7 @@ def _show(model: dict[str, Any]) -> None:
     print_table(_label_table(model))
     say(
         f"  A run with default options: about {duration_text(estimate['seconds'])} and "
-        f"{size_text(estimate['planned_bytes'])} for rows and moments\n"
+        f"{memory_text(estimate['planned_bytes'])}\n"
         f"  (estimated from {estimate['method']})"
     )
 

@@ -134,11 +134,23 @@ BackendChoice = Annotated[
         rich_help_panel=_MACHINE,
     ),
 ]
+PrecisionChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="auto|exact|fast",
+        help="exact: float64, within 1e-9. fast: float32 products on an accelerator, within 1e-3. "
+        "auto: exact, but fast on a TPU.",
+        show_default="auto",
+        rich_help_panel=_MACHINE,
+    ),
+]
 MaxMemory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Memory for stored rows and moments, such as 4G or 500M (powers of 1024).",
+        help="Host memory for stored rows, and for moments where no accelerator holds them, such "
+        "as 4G or 500M (powers of 1024).",
         show_default="60 % of what is free",
         rich_help_panel=_MACHINE,
     ),

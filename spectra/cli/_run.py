@@ -57,6 +57,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     seed: options.Seed = None,
     nonfinite: options.NonFinite = None,
     backend: options.BackendChoice = None,
+    precision: options.PrecisionChoice = None,
     max_memory: options.MaxMemory = None,
     strict: Strict = False,
     dry_run: DryRun = False,
@@ -81,6 +82,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "seed": seed,
         "nonfinite": nonfinite,
         "backend": backend,
+        "precision": precision,
         "max_memory": options.parsed(options.size, max_memory),
     }
     given = {name: value for name, value in choices.items() if value is not None}

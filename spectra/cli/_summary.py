@@ -17,6 +17,7 @@ from spectra.cli._text import printable, shortened
 if TYPE_CHECKING:
     from spectra.grouping import Group
     from spectra.pipeline import ModelRun, Profile
+    from spectra.provenance import Accuracy
     from spectra.record import Record
 
 _WIDTH_OF_A_FILE = 120
@@ -60,12 +61,23 @@ def closing(run: ModelRun) -> str:
     where = f"Results: {run.out}/ (4 metric files for each of {len(pools)} pools"
     where += f" and {len(layers)} layers" if len(layers) > 1 else ""
     where += ", metrics.csv, run.json)"
+    if run.accuracy.mode == "fast":
+        where += f"\n{_fast(run.accuracy)}"
     if run.undefined:
         where += (
             f"\n{run.undefined} groups, depth bins included, have no value; "
             "each gives its reason in its record."
         )
     return where
+
+
+def _fast(accuracy: Accuracy) -> str:
+    if accuracy.measured_error is None:
+        return f"Fast precision: within {accuracy.bound:g}; no group was small enough to measure."
+    return (
+        f"Fast precision: off by at most {accuracy.measured_error:.1e}, as measured on "
+        f"{accuracy.groups_checked} groups (the bound is {accuracy.bound:g})."
+    )
 
 
 def profile_table(model: str, profile: Profile) -> Table:
@@ -86,6 +98,7 @@ def as_document(run: ModelRun) -> dict[str, Any]:
         "out": str(run.out),
         "undefined": run.undefined,
         "warnings": list(run.warnings),
+        "precision": asdict(run.accuracy),
         "profile": None if run.profile is None else asdict(run.profile),
         "records": [
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Mapping
 
 import typer
 
@@ -54,6 +55,14 @@ def size_text(size: int) -> str:
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{value:.0f} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
+
+
+def memory_text(planned: Mapping[str, int]) -> str:
+    """What a run needs, as planned: {"host": bytes, "device": bytes}."""
+    host = size_text(planned["host"])
+    if planned["device"] == 0:
+        return f"{host} of rows and moments"
+    return f"{host} of rows, {size_text(planned['device'])} of moments on the device"
 
 
 def duration_text(seconds: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from spectra.backend import BACKENDS, BackendName
+from spectra.backend import BACKENDS, PRECISIONS, BackendName, Precision
 from spectra.errors import UsageError
 from spectra.grouping import DepthMode
 from spectra.pooling import POOLS, Pool
@@ -36,7 +36,10 @@ class RunConfig:
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
             tokens out, "error" stops at the first.
         backend: "auto", "cpu", "gpu" or "tpu".
-        max_memory: bytes that row stores and moments may take; 0 for 60 % of the memory available.
+        precision: "exact" (float64: every statistic within 1e-9), "fast" (float32 products on an
+            accelerator: within 1e-3), or "auto": exact, but fast on a TPU, which has no float64.
+        max_memory: bytes of host memory that stored rows may take, and moments where they lie
+            there; 0 for 60 % of the memory available.
     """
 
     pools: tuple[Pool, ...] = POOLS
@@ -51,6 +54,7 @@ class RunConfig:
     seed: int = 0
     nonfinite: NonFinite = "null"
     backend: BackendName = "auto"
+    precision: Precision = "auto"
     max_memory: int = 0
     chosen: Convention = field(init=False, repr=False)
 
@@ -58,6 +62,7 @@ class RunConfig:
         """Check every option; the only place where they are checked."""
         object.__setattr__(self, "chosen", convention(self.convention))
         _one_of("backend", (self.backend,), BACKENDS)
+        _one_of("precision", (self.precision,), PRECISIONS)
         _one_of("depth", (self.depth,), get_args(DepthMode))
         _one_of("nonfinite", (self.nonfinite,), get_args(NonFinite))
         _one_of("pools", self.pools, POOLS)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from spectra.artifacts import RowReader
-from spectra.backend import Backend, one_thread_blas
+from spectra.backend import Backend, mode_of, one_thread_blas
 from spectra.engine.clock import Clock, TimedBackend
 from spectra.engine.config import RunConfig
+from spectra.engine.memory import Bytes, Limit
 from spectra.engine.plan import PoolPlan, Round, rounds
 from spectra.engine.pool import PoolJob, PoolResult, Progress
 from spectra.engine.stream import Stream
@@ -33,9 +35,9 @@ class LayerPlan:
     dropped: Ints
 
     @property
-    def planned_bytes(self) -> int:
+    def planned(self) -> Bytes:
         """The largest memory that stored rows and moments take at any time."""
-        return max(one.planned_bytes for one in self.rounds)
+        return reduce(Bytes.larger, (one.planned for one in self.rounds))
 
     @property
     def passes(self) -> int:
@@ -44,7 +46,7 @@ class LayerPlan:
 
 
 def plan_layer(
-    steps: Steps, dim: int, itemsize: int, config: RunConfig, limit: int, dropped: Ints
+    steps: Steps, dim: int, itemsize: int, config: RunConfig, limit: Limit, dropped: Ints
 ) -> LayerPlan:
     """Plan all pools of one layer; `dropped` are sorted token rows to leave out."""
     pairs = StepTokens.of(steps, dropped)
@@ -76,7 +78,7 @@ def evaluate_layer(
     `locate` names a token row for people; `profile` is told where the time goes, for which an
     accelerator's products wait for each other.
     """
-    clock = Clock() if profile is None else profile
+    clock, fast = Clock() if profile is None else profile, mode_of(backend) == "fast"
     if profile is not None:
         backend = TimedBackend(backend, profile)
     stream = Stream(reader, plan.pairs, clock)
@@ -99,6 +101,8 @@ def evaluate_layer(
                     job.close(categories, collector, progress)
             for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
+                if fast:
+                    job.check(stream, config.seed)
             results += [job.result for job in jobs]
     return results
 

@@ -3,8 +3,8 @@
 A set of n <= d rows is smaller, and solved faster, as rows than as a d x d matrix; a larger one
 is smaller as moments. Atoms (and then groups) take the form that suits their size, which the
 index alone decides. Normally one pass over the shards serves all pools and categories; where the
-memory limit asks for it, pools take turns (rounds), and runs of categories within them (sweeps).
-A pool's row is read once however many sweeps there are.
+limit of the host's or the device's memory asks for it, pools take turns (rounds), and runs of
+categories within them (sweeps). A pool's row is read once however many sweeps there are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import usable_cores
+from spectra.engine.memory import Bytes, Limit
 from spectra.grouping import Group, Ints
 from spectra.pooling import PooledRows
 from spectra.sampling import default_counts, nested_sample
@@ -107,8 +108,7 @@ class PoolPlan:
         category = self.rows.atom // max(per_category, 1)
         return (category >= categories.start) & (category < categories.stop)
 
-    @property
-    def fixed_bytes(self) -> int:
+    def fixed(self, limit: Limit) -> Bytes:
         """Memory besides the categories' own: lasting rows, and the moments of groups.
 
         Groups across categories stay for the whole pool; those of a category are added up one
@@ -122,14 +122,15 @@ class PoolPlan:
         within = (self._sizes.sum(axis=1) > self.dim).sum(axis=1)
         within += 2 * (self._sizes.sum(axis=(1, 2)) > self.dim)
         large += int(within.max(initial=0))
-        return int(self.lasting.sum()) * self.row_bytes + large * self._moment_bytes
+        return limit.place(int(self.lasting.sum()) * self.row_bytes, large * self._moment_bytes)
 
-    def category_bytes(self) -> Ints:
-        """[categories] memory that each category's rows and atoms take during its sweep."""
+    def by_category(self, limit: Limit) -> list[Bytes]:
+        """Memory that each category's rows and atoms take during its sweep."""
         kept = np.bincount(self.rows.atom[~self.lasting], minlength=self.rows.atoms.count)
-        rows = (kept * ~self.large).reshape(self._sizes.shape).sum(axis=(1, 2)) * self.row_bytes
+        small = (kept * ~self.large).reshape(self._sizes.shape).sum(axis=(1, 2))
         atoms = self.large.reshape(self._sizes.shape).sum(axis=(1, 2))
-        return np.asarray(rows + atoms * (BUFFER_ROWS * self.row_bytes + self._moment_bytes))
+        rows = (small + atoms * BUFFER_ROWS) * self.row_bytes
+        return list(map(limit.place, rows.tolist(), (atoms * self._moment_bytes).tolist()))
 
     @property
     def _sizes(self) -> Ints:
@@ -146,31 +147,34 @@ class Round:
 
     pools: tuple[int, ...]
     sweeps: tuple[range, ...]
-    planned_bytes: int
+    planned: Bytes
 
 
-def rounds(plans: Sequence[PoolPlan], limit: int) -> tuple[Round, ...]:
-    """All pools in one round if that fits the limit of bytes, else each in its own."""
+def rounds(plans: Sequence[PoolPlan], limit: Limit) -> tuple[Round, ...]:
+    """All pools in one round if that fits the limit, else each in its own."""
     together = _round(range(len(plans)), plans, limit)
-    if together.planned_bytes <= limit:
+    if limit.holds(together.planned):
         return (together,)
     return tuple(_round(range(pool, pool + 1), plans, limit) for pool in range(len(plans)))
 
 
-def _round(pools: range, plans: Sequence[PoolPlan], limit: int) -> Round:
+def _round(pools: range, plans: Sequence[PoolPlan], limit: Limit) -> Round:
     """Sweeps over as many consecutive categories as fit the limit, at least one each."""
     chosen = [plans[pool] for pool in pools]
-    per_category = np.sum([plan.category_bytes() for plan in chosen], axis=0)
-    fixed = sum(plan.fixed_bytes for plan in chosen)
-    sweeps, start, taken, most = [], 0, 0, 0
-    for category, needed in enumerate(per_category):
-        if category > start and fixed + taken + needed > limit:
+    fixed = sum((plan.fixed(limit) for plan in chosen), Bytes())
+    needs = [
+        sum(needs, Bytes())
+        for needs in zip(*(plan.by_category(limit) for plan in chosen), strict=True)
+    ]
+    sweeps, start, taken, most = [], 0, fixed, fixed
+    for category, needed in enumerate(needs):
+        if category > start and not limit.holds(taken + needed):
             sweeps.append(range(start, category))
-            start, taken = category, 0
-        taken += int(needed)
-        most = max(most, taken)
-    sweeps.append(range(start, len(per_category)))
-    return Round(tuple(pools), tuple(sweeps), fixed + most)
+            start, taken = category, fixed
+        taken += needed
+        most = most.larger(taken)
+    sweeps.append(range(start, len(needs)))
+    return Round(tuple(pools), tuple(sweeps), most)
 
 
 def _samples(

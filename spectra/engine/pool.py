@@ -10,6 +10,7 @@ import numpy as np
 
 from spectra.artifacts import RowReader
 from spectra.backend import Backend, Sums
+from spectra.engine.check import relative_error, to_check
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
@@ -38,6 +39,7 @@ class PoolResult:
         sampled: the same for each subsample and count of the sweep.
         bad: sorted numbers of the pool's rows that are not finite (kept, as zeros).
         bad_tokens: the global token row of the first bad value behind each of `bad`.
+        checked: the measured relative error of some groups' statistics, after `PoolJob.check`.
     """
 
     plan: PoolPlan
@@ -46,6 +48,7 @@ class PoolResult:
     sampled: dict[tuple[Group, int, int], F64] = field(default_factory=dict)
     bad: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     bad_tokens: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    checked: dict[Group, float] = field(default_factory=dict)
 
 
 class PoolJob:
@@ -116,6 +119,15 @@ class PoolJob:
             blocks = partial(self._sample_blocks, sample.rows[:count])
             key = (sample.group, sample.repeat, count)
             result.sampled[key] = self._counted(repaired(solved, blocks), blocks)
+
+    def check(self, stream: Stream, seed: int) -> None:
+        """Measure the error of a few finished groups, their rows read again."""
+        rows, result = self._plan.rows, self.result
+        groups = rows.atoms.basic_groups() + rows.atoms.depth_groups()
+        for group in to_check(groups, result.spectra, seed):
+            own = np.concatenate(list(_group_blocks(rows, group, stream)))
+            values = result.eigenvalues[group]
+            result.checked[group] = relative_error(values, own, self._convention)
 
     def _emit(self, group: Group, part: Part, collector: Collector) -> None:
         if group in self._twins:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spectra.artifacts import RowReader
 from spectra.engine.clock import Clock
+from spectra.finite import nonfinite_rows
 from spectra.grouping import Ints
 from spectra.pooling import PooledRows, StepTokens
 
@@ -110,17 +111,6 @@ def scan_bad_rows(reader: RowReader, progress: Progress) -> Ints:
         found.append(nonfinite_rows(reader.read(start, stop)) + start)
         progress(stop)
     return np.concatenate(found)
-
-
-def nonfinite_rows(raw: NDArray[Any]) -> Ints:
-    """Numbers of the rows of raw [m, d] that hold NaN or infinity."""
-    if raw.dtype.itemsize == 2 and raw.dtype != np.float16:
-        # bfloat16: all eight exponent bits set. Integer tests run at memory speed.
-        exponent = raw.view(np.uint16) & np.uint16(0x7F80)
-        if exponent.size == 0 or exponent.max() < 0x7F80:
-            return np.empty(0, np.int64)
-        return np.flatnonzero((exponent == 0x7F80).any(axis=1))
-    return np.flatnonzero(~np.isfinite(raw).all(axis=1))
 
 
 class _Picks:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from spectra.linalg.gram import add_gram as add_gram
 from spectra.linalg.gram import put_row_gram as put_row_gram
+from spectra.linalg.resolution import FAST as FAST
 from spectra.linalg.resolution import statistic_error as statistic_error
 from spectra.linalg.rownorm import normalised_rows as normalised_rows
 from spectra.linalg.rownorm import zero_length as zero_length
 from spectra.linalg.rowspace import spectra_of_blocks as spectra_of_blocks
+from spectra.linalg.spectrum import Method as Method
 from spectra.linalg.spectrum import Reduced as Reduced
 from spectra.linalg.spectrum import Spectra as Spectra
 from spectra.linalg.spectrum import Wanted as Wanted

@@ -1,8 +1,9 @@
-"""Gram matrices by BLAS: y'y added in panels that run side by side, yy' put in place."""
+"""Gram matrices by BLAS, in tiles that run side by side: y'y added, yy' put in place."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 from spectra.linalg.unlocked import F64, at, integer, routine
@@ -10,55 +11,84 @@ from spectra.linalg.unlocked import F64, at, integer, routine
 _dsyrk = routine("dsyrk", 10)
 _dgemm = routine("dgemm", 13)
 
-PANEL = 256
+SMALLEST_TILE, LARGEST_TILE = 256, 512
+"""Orders of a tile. Narrower ones miss the rate of BLAS; a few wide ones leave cores idle."""
+
+_ZERO, _ONE = (ctypes.byref(ctypes.c_double(value)) for value in (0.0, 1.0))
 
 
 def add_gram(gram: F64, y: F64, threads: Executor) -> None:
     """Add y'y to the lower triangle of gram, in place.
 
-    A panel of columns is one triangle (`syrk`) and the rectangle below it (`gemm`), so nothing is
-    computed twice, and panels share no output.
+    Tiles on the diagonal are triangles (`syrk`), those below it squares (`gemm`), so nothing is
+    computed twice, and tiles share no output.
 
     Args:
         gram: [d, d] float64 in Fortran order.
         y: [m, d] float64 in C order.
-        threads: runs the panels; BLAS itself should be limited to one thread.
+        threads: runs the tiles; BLAS itself should be limited to one thread.
     """
-    dim = len(gram)
-    width = max(PANEL, -(-dim // 16))
-    # Leading panels are the tallest: they go first, so that the last to finish is a small one.
-    list(threads.map(lambda start: _add_panel(gram, y, start, width), range(0, dim, width)))
+    rows, dim = y.shape
+
+    def add(row: int, column: int, height: int, width: int) -> None:
+        target = at(gram, column * dim + row)
+        if row == column:
+            _dsyrk(
+                b"L", b"N", integer(width), integer(rows), _ONE, at(y, column), integer(dim), _ONE,
+                target, integer(dim),
+            )  # fmt: skip
+        else:
+            _dgemm(
+                b"N", b"T", integer(height), integer(width), integer(rows), _ONE, at(y, row),
+                integer(dim), at(y, column), integer(dim), _ONE, target, integer(dim),
+            )  # fmt: skip
+
+    _side_by_side(add, dim, threads)
 
 
-def _add_panel(gram: F64, y: F64, start: int, width: int) -> None:
-    dim, rows = len(gram), len(y)
-    stop = min(start + width, dim)
-    one = ctypes.byref(ctypes.c_double(1.0))
-    _dsyrk(
-        b"L", b"N", integer(stop - start), integer(rows), one, at(y, start), integer(dim), one,
-        at(gram, start * dim + start), integer(dim),
-    )  # fmt: skip
-    if stop < dim:
-        _dgemm(
-            b"N", b"T", integer(dim - stop), integer(stop - start), integer(rows), one,
-            at(y, stop), integer(dim), at(y, start), integer(dim), one,
-            at(gram, start * dim + stop), integer(dim),
-        )  # fmt: skip
-
-
-def put_row_gram(gram: F64, start: int, y: F64) -> None:
+def put_row_gram(gram: F64, start: int, y: F64, threads: Executor | None = None) -> None:
     """Put yy' in the lower triangle of gram[start:, start:].
 
     Args:
         gram: [k, k] float64 in Fortran order.
         start: k - m, 0 or more.
         y: [m, d] float64 in C order.
+        threads: as for `add_gram`; without them it is one call.
     """
-    rows, dim = y.shape
-    if rows == 0:
-        return
-    one, zero = (ctypes.byref(ctypes.c_double(value)) for value in (1.0, 0.0))
-    _dsyrk(
-        b"L", b"T", integer(rows), integer(dim), one, at(y), integer(dim), zero,
-        at(gram, start * (len(gram) + 1)), integer(len(gram)),
-    )  # fmt: skip
+    (rows, dim), order = y.shape, len(gram)
+
+    def put(row: int, column: int, height: int, width: int) -> None:
+        target = at(gram, (start + column) * order + start + row)
+        if row == column:
+            _dsyrk(
+                b"L", b"T", integer(width), integer(dim), _ONE, at(y, column * dim), integer(dim),
+                _ZERO, target, integer(order),
+            )  # fmt: skip
+        else:
+            _dgemm(
+                b"T", b"N", integer(height), integer(width), integer(dim), _ONE, at(y, row * dim),
+                integer(dim), at(y, column * dim), integer(dim), _ZERO, target, integer(order),
+            )  # fmt: skip
+
+    if threads is not None:
+        _side_by_side(put, rows, threads)
+    elif rows:
+        put(0, 0, rows, rows)
+
+
+def _side_by_side(
+    fill: Callable[[int, int, int, int], None], order: int, threads: Executor
+) -> None:
+    """`fill` the tiles of a lower triangle, each told its first row and column, and its shape."""
+    quarter = -(-order // 128) * 32
+    side = min(max(quarter, SMALLEST_TILE), LARGEST_TILE)
+    starts = range(0, order, side)
+    # Squares take twice as long as triangles: they go first, so that the last to finish is small.
+    places = [(row, column) for column in starts for row in starts if row > column]
+    places += [(start, start) for start in starts]
+
+    def tile(place: tuple[int, int]) -> None:
+        row, column = place
+        fill(row, column, min(side, order - row), min(side, order - column))
+
+    list(threads.map(tile, places))

@@ -10,12 +10,15 @@ the reduction, so that a large mean costs the small values no digits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from spectra.linalg.resolution import EPS, ROUNDING, TOLERABLE, statistic_error
+from spectra.linalg.resolution import EPS, EXACT, Accuracy, statistic_error
 from spectra.linalg.tridiagonal import Tridiagonal, definite_eigenvalues, eigenvalues
 from spectra.linalg.unlocked import F64
 
@@ -35,7 +38,9 @@ class Reduced(NamedTuple):
         mean_energy: n |mean row|^2.
         shift_energy: n |mean - shift|^2, what centring took out of the Gram matrix as accumulated;
             rounding is relative to its largest eigenvalue, at most this plus the centred one.
-            More, where the matrix once held rows that were subtracted since.
+            More, where the matrix once held rows that were subtracted since, or where products
+            were too small for their type.
+        accuracy: of the arithmetic that led here.
     """
 
     centered: Tridiagonal
@@ -43,6 +48,7 @@ class Reduced(NamedTuple):
     energy: float
     mean_energy: float
     shift_energy: float
+    accuracy: Accuracy = EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Spectra:
             `centered`, over those above the Gram matrix's rounding; None if there are none.
         noise: that rounding, an absolute error of eigenvalues.
         error: first-order bound of the relative error of the statistics; 0 for "svd".
+        tolerable: the largest `error` with which the spectra count as resolved.
     """
 
     rows: int
@@ -78,11 +85,12 @@ class Spectra:
     disagreement: float | None = None
     noise: float = 0.0
     error: float = 0.0
+    tolerable: float = EXACT.tolerable
 
     @property
     def resolved(self) -> bool:
         """Whether every statistic is within the accuracy bar of an SVD of the rows."""
-        return self.error <= TOLERABLE
+        return self.error <= self.tolerable
 
     def repaired_by(self, rows: Spectra) -> Spectra:
         """The spectra by SVD of the `rows`, with this Gram matrix's disagreement with them."""
@@ -99,38 +107,52 @@ def solve(
     method: Method,
     alpha_ranks: tuple[int, int],
     wanted: Wanted = "both",
+    threads: Executor | None = None,
 ) -> Spectra:
-    """The wanted spectra from the tridiagonals, with the bound on what rounding did to them."""
+    """The wanted spectra from the tridiagonals, with the bound on what rounding did to them.
+
+    With `threads` the three eigenvalue problems of "both" are solved side by side.
+    """
     cut = zero_cut(rows, dim, reduced.energy)
     none = np.empty(0)
 
     def bound(values: F64, level: float) -> float:
-        finite = bool(np.isfinite(values).all())
-        return float(statistic_error(values, len(values), level, alpha_ranks)) if finite else np.inf
+        # A spectrum that is noise throughout looks flat, and a flat one looks well known.
+        drowned = len(values) > 0 and level > 0 and values[0] <= level
+        if drowned or not np.isfinite(values).all():
+            return np.inf
+        return float(statistic_error(values, len(values), level, alpha_ranks))
 
     def found(centered: F64, uncentered: F64, covariance: F64, **rest: Any) -> Spectra:
         centered, uncentered, covariance = (
             np.where(values > cut, values, 0.0) for values in (centered, uncentered, covariance)
         )
         energies = reduced.energy, reduced.mean_energy
+        rest["tolerable"] = reduced.accuracy.tolerable
         return Spectra(rows, dim, centered, uncentered, covariance, *energies, method, **rest)
 
+    def begun(find: Callable[[Tridiagonal], Any], t: Tridiagonal) -> Callable[[], Any]:
+        return partial(find, t) if threads is None else threads.submit(find, t).result
+
     exist = min(rows - 1, dim)
-    definite = None if wanted == "uncentered" else definite_eigenvalues(reduced.centered)
+    definite_raw = begun(definite_eigenvalues, reduced.raw)
+    definite_centered = begun(definite_eigenvalues, reduced.centered)
+    iterated = begun(eigenvalues, reduced.centered)
+    definite = None if wanted == "uncentered" else definite_centered()
     if wanted == "centered" and definite is not None:
         centered = definite[:exist]
         noise = _rounding(centered, reduced)
         return found(centered, none, none, noise=noise, error=bound(centered, noise))
-    covariance = np.maximum(eigenvalues(reduced.centered), 0.0)[:exist]
+    covariance = np.maximum(iterated(), 0.0)[:exist]
     noise = _rounding(covariance, reduced)
     centered = covariance if definite is None else definite[:exist]
     if wanted == "centered":
         return found(centered, none, none, noise=noise, error=bound(covariance, noise))
     raw_noise = noise
-    uncentered = definite_eigenvalues(reduced.raw)
+    uncentered = definite_raw()
     if uncentered is None:
         uncentered = np.maximum(eigenvalues(reduced.raw), 0.0)
-        raw_noise += ROUNDING * EPS * reduced.mean_energy
+        raw_noise += reduced.accuracy.rounding * reduced.mean_energy
     uncentered = uncentered[: min(rows, dim)]
     raw_error = bound(uncentered, raw_noise)
     if wanted == "uncentered":
@@ -147,7 +169,8 @@ def solve(
 
 def _rounding(centered: F64, reduced: Reduced) -> float:
     """The absolute error of eigenvalues of the centred scatter as it was accumulated."""
-    return ROUNDING * EPS * (float(centered.max(initial=0.0)) + reduced.shift_energy)
+    level = float(centered.max(initial=0.0)) + reduced.shift_energy
+    return reduced.accuracy.rounding * level
 
 
 def disagreement(covariance: F64, centered: F64, noise: float) -> float | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas
 
+from spectra.linalg import twostage
 from spectra.linalg.lapack import pteqr, sterf, sytrd
 from spectra.linalg.unlocked import F64
 
@@ -47,9 +48,10 @@ def reduce_in_place(matrix: F64) -> Tridiagonal:
     """Tridiagonal form of a symmetric matrix [k, k] in Fortran order, overwriting it.
 
     The basis keeps its first vector: the eigenvalues of T without its first row and column are
-        those of
-    the matrix without its own.
+    those of the matrix without its own.
     """
+    if len(matrix) >= twostage.LEAST_ORDER and twostage.available():
+        return Tridiagonal(*twostage.two_stage(matrix))
     return Tridiagonal(*sytrd(matrix))
 
 

@@ -28,6 +28,7 @@ class Head:
     pool: str
     dim: int
     convention: Mapping[str, Any]
+    precision: str
     categories: Mapping[str, Any]
 
     def asdict(self) -> dict[str, Any]:
