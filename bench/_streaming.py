@@ -1,0 +1,109 @@
+"""The rate of products, and how far reading hides behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas
+
+from bench._synthetic import Size, write
+from bench._timing import figure, take_turns
+from spectra.backend import Backend, Sums, one_thread_blas
+from spectra.engine import Clock, RunConfig
+from spectra.engine.collect import Collector, RowStore
+from spectra.engine.stream import Block, Stream
+from spectra.preparation import prepare
+
+BLOCK_ROWS = 8192
+
+
+def products(backend: Backend, dim: int, rows: int, repeats: int) -> dict[str, Any]:
+    """Bfloat16 rows to moments, conversion included, against the library's product alone."""
+    x = np.random.default_rng(0).standard_normal((rows, dim), np.float32).astype(jnp.bfloat16)
+    wide, shift = x.astype(np.float64), np.zeros(dim)
+
+    def ours() -> Any:
+        with one_thread_blas():
+            sums = backend.zeros(dim)
+            for start in range(0, rows, BLOCK_ROWS):
+                sums = backend.accumulate(sums, x[start : start + BLOCK_ROWS], shift)
+            return sums.gram
+
+    library, name, flops = _library(backend, wide)
+    _, timings = take_turns({"ours": ours, "library": library}, repeats)
+    rate = rows * dim * (dim + 1) / timings["ours"].median / 1e9
+    best = flops / timings["library"].median / 1e9
+    return {
+        "d": dim,
+        "rows": rows,
+        "gflops": figure(rate),
+        "library": name,
+        "library_gflops": figure(best),
+        "share": figure(rate / best),
+    }
+
+
+def _library(backend: Backend, x: NDArray[np.float64]) -> tuple[Callable[[], Any], str, float]:
+    """X'X of rows where the backend computes, its name, and how many flops it does.
+
+    A device has no `syrk`: ours counts the lower triangle only, so half of its rate is had at most.
+    """
+    rows, dim = x.shape
+    if backend.name == "cpu":
+        return (
+            lambda: blas.dsyrk(1.0, x.T, lower=1),
+            "syrk, all cores",
+            float(rows * dim * (dim + 1)),
+        )
+    with jax.enable_x64(True):
+        there = jax.device_put(x, jax.devices(backend.name)[0])
+        multiply = jax.jit(lambda a: jnp.matmul(a.T, a, precision=jax.lax.Precision.HIGHEST))
+    return lambda: multiply(there), "matmul, float64", float(2 * rows * dim * dim)
+
+
+def overlap(backend: Backend, dim: int, rows: int, repeats: int, scratch: Path) -> dict[str, Any]:
+    """Seconds to read an artifact's rows, to multiply them, and to do both."""
+    size = Size(dim, traces=1, steps=1, tokens=rows)
+    options = RunConfig(pools=("all",), num_bins=1, counts=(2,), repeats=1)
+    prepared = prepare(write(scratch / f"one{dim}", size), options, backend)
+    (plan,), (pool,) = prepared.plans, prepared.plans[0].pools
+    everything = np.ones(len(pool.rows), bool)
+    categories = range(len(pool.rows.atoms.categories))
+    with prepared.artifact.open_rows(prepared.layers[0]) as reader, one_thread_blas():
+
+        def blocks() -> Iterable[Block]:
+            stream = Stream(reader, plan.pairs, Clock())
+            return stream.blocks([pool.rows], [everything])
+
+        def multiply(found: Iterable[Block]) -> list[Sums]:
+            lasting = RowStore(pool.lasting, dim, reader.dtype)
+            collector = Collector(pool, categories, lasting, reader.dtype, np.zeros(dim), backend)
+            for block in found:
+                collector.add(block.rows, block.numbers)
+            collector.finish()
+            return list(collector.moments.values())
+
+        kept = [Block(pool, found.copy(), numbers) for pool, found, numbers in blocks()]
+        _, timings = take_turns(
+            {
+                "read": lambda: [block.pool for block in blocks()],
+                "multiply": lambda: [sums.gram for sums in multiply(kept)],
+                "both": lambda: [sums.gram for sums in multiply(blocks())],
+            },
+            repeats,
+        )
+    read, alone, both = (timings[name].median for name in ("read", "multiply", "both"))
+    return {
+        "d": dim,
+        "rows": rows,
+        "read": figure(read),
+        "multiply": figure(alone),
+        "both": figure(both),
+        "both_over_larger": figure(both / max(read, alone)),
+    }

@@ -1,0 +1,111 @@
+"""What rows cost: the rate of products, reading beside them, growth with rows, and the start.
+
+`python -m bench.scaling` prints a card, four tables and, as its last line, the whole as one JSON
+document. Progress goes to stderr on a terminal.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench import _card, _shell
+from bench._growth import FACTORS, growth, start
+from bench._streaming import overlap, products
+from bench._synthetic import Size
+from bench._tables import plain_table
+
+DIMS = (576, 1024, 2048)
+
+MEASURES = (
+    "products: bfloat16 rows in memory to moments, by the backend; overlap: the same from a file, "
+    "against reading alone and multiplying alone; growth: `spectra run` over more and more traces, "
+    "the rows' own share (one pool, one bin, one small subsample) and the whole job, as processes; "
+    "start: `spectra run --help` and a run over two short traces, as processes"
+)
+METHOD = (
+    "medians of wall times after a warm-up, tasks in turns; processes from start to end. Growth: "
+    "least squares of time over traces; its constant is the start-up, and what is left of each "
+    "time is compared with the slope times the traces"
+)
+FLOOR = "the BLAS's syrk on all cores on float64 rows (a device's matrix product), by width"
+
+app = typer.Typer(add_completion=False)
+
+Cell = dict[str, Any]
+
+
+@app.command()
+def main(
+    dims: Annotated[str | None, typer.Option(help="Widths d, such as 576,1024.")] = None,
+    rows: Annotated[int, typer.Option(min=2, help="Rows of products and overlap.")] = 65536,
+    traces: Annotated[int, typer.Option(min=1, help="Of 960 tokens, for growth's least.")] = 120,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
+    backend: Annotated[str, typer.Option(metavar="auto|cpu|gpu|tpu")] = "auto",
+    save: Annotated[
+        Path | None, typer.Option(help="Keep the JSON here and the tables beside it as .txt.")
+    ] = None,
+) -> None:
+    """Rate of products, overlap with reading, growth with rows, start."""
+    _shell.check_save(save)
+    chosen = _shell.chosen_backend(backend)
+    widths = _shell.integers("--dims", dims) or DIMS
+    out = _shell.recorder()
+    copied = 1 << 28
+    rates = (
+        _card.host_rates(1024, copied)
+        if chosen.name == "cpu"
+        else _card.device_rates(jax.devices(chosen.name)[0], 4096, copied)
+    )
+    sizes = {
+        "dims": list(widths),
+        "rows": rows,
+        "growth": [Size(widths[0], traces * factor).describe() for factor in FACTORS],
+        "repeats": repeats,
+        "backend": chosen.name,
+    }
+    card = _card.card("scaling", f"{MEASURES}; {METHOD}", sizes, {"how": FLOOR, **rates})
+    out.print("\n".join(_card.lines(card)), soft_wrap=True)
+    with tempfile.TemporaryDirectory() as scratch, Console(stderr=True).status("") as status:
+        found: dict[str, list[Cell]] = {"products": [], "overlap": []}
+        for dim in widths:
+            status.update(f"products and overlap, d = {dim}")
+            found["products"].append(products(chosen, dim, rows, repeats))
+            found["overlap"].append(overlap(chosen, dim, rows, repeats, Path(scratch)))
+        status.update(f"growth, d = {widths[0]}")
+        found["growth"] = growth(widths[0], traces, repeats, chosen.name, Path(scratch))
+        status.update("start")
+        found["start"] = start(repeats, chosen.name, Path(scratch))
+    for name, cells in found.items():
+        out.print()
+        out.print(_table(TITLES[name], cells))
+    _shell.finish(out, {"card": card, **found}, save)
+
+
+TITLES = {
+    "products": "Products of rows in memory",
+    "overlap": "Reading beside products: seconds",
+    "growth": "Growth with traces, whole processes",
+    "start": "From a cold start, whole processes",
+}
+
+
+def _table(title: str, cells: Sequence[Cell]) -> Table:
+    table = plain_table(title)
+    for name in cells[0]:
+        text = isinstance(cells[0][name], str)
+        table.add_column(name.replace("_", " "), justify="left" if text else "right")
+    for cell in cells:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in cell.values()))
+    return table
+
+
+if __name__ == "__main__":
+    app()
