@@ -6,6 +6,7 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,8 +15,16 @@ import numpy as np
 
 from spectra import strict_json
 from spectra.artifacts import Layer, Sample, find_artifacts
-from spectra.backend import Backend, Mode, mode_of, precision_advice, select_backend
-from spectra.engine import Clock, LayerPlan, PoolResult, Progress, RunConfig, evaluate_layer
+from spectra.backend import Backend, Mode, precision_advice, select_backend
+from spectra.engine import (
+    Clock,
+    LayerPlan,
+    PoolResult,
+    Progress,
+    RunConfig,
+    compile_ahead,
+    evaluate_layer,
+)
 from spectra.errors import InputError
 from spectra.grouping import Group
 from spectra.outputs import (
@@ -137,20 +146,24 @@ def _run_model(
     progress: Progress,
     clock: Clock | None,
 ) -> ModelRun:
-    stages, mode = Stages(), mode_of(backend)
+    stages, mode = Stages(), backend.mode
     with stages("plan"):
         prepared = prepare(path, config, backend, progress)
     artifact = prepared.artifact
     locate = locator(artifact.index.samples)
     gathered = _Gathered([*prepared.warnings, *advice])
-    for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
-        with artifact.open_rows(layer) as reader, stages(Profile.main):
-            results = evaluate_layer(plan, reader, config, backend, progress, locate, clock)
-        with stages("statistics"):
-            for result in results:
-                made = pool_records(result, plan.pairs, config.chosen, backend.name, locate)
-                _add_pool(gathered, prepared, layer, result, made, config, mode)
-        gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
+    with ThreadPoolExecutor(1) as beside:
+        dim = artifact.config.hidden_dim
+        compiled = beside.submit(compile_ahead, dim, config.chosen, backend.name)
+        for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
+            with artifact.open_rows(layer) as reader, stages(Profile.main):
+                results = evaluate_layer(plan, reader, config, backend, progress, locate, clock)
+            with stages("statistics"):
+                compiled.result()
+                for result in results:
+                    made = pool_records(result, plan.pairs, config.chosen, backend.name, locate)
+                    _add_pool(gathered, prepared, layer, result, made, config, mode)
+            gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
     gathered.files[TABLE_FILE] = table(iter(gathered.rows))
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()

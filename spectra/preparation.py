@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spectra.artifacts import Artifact, Layer, Sample, open_artifact
-from spectra.backend import Backend, device_kind, moment_room
+from spectra.backend import Backend, device_kind
 from spectra.categories import CategoryMap, load_map
 from spectra.engine import LayerPlan, Progress, RunConfig, plan_layer
 from spectra.engine.memory import Bytes, Limit
@@ -83,7 +83,7 @@ def prepare(
         dropped = _dropped(artifact, layer, steps, config, progress)
         with artifact.open_rows(layer) as reader:
             dim, itemsize = reader.dim, reader.dtype.itemsize
-        limit = Limit(host, moment_room(backend, dim))
+        limit = Limit(host, backend.moment_room(dim))
         plan = plan_layer(steps, dim, itemsize, config, limit, dropped)
         _check_memory(plan.planned, limit, config, backend)
         plans.append(plan)

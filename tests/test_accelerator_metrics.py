@@ -9,7 +9,7 @@ import jax
 import pytest
 
 import spectra
-from spectra.backend import Precision, moment_room, precision_advice, select_backend
+from spectra.backend import Precision, precision_advice, select_backend
 from spectra.backend.precision import BARS, mode_on
 from tests import reference_cases as cases
 
@@ -40,5 +40,5 @@ def test_it_gives_the_hosts_numbers(
 
 def test_it_tells_its_memory_and_how_it_multiplies() -> None:
     made = select_backend()
-    assert (moment_room(made, 4096) or 0) > 8 * 4096**2
+    assert (made.moment_room(4096) or 0) > 8 * 4096**2
     assert len(precision_advice(made, "auto")) <= 1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import spectra
 from spectra.backend import device as exact_module
 from spectra.backend import fast as fast_module
-from spectra.backend import mode_of, pairs, precision_advice, select_backend
+from spectra.backend import pairs, precision_advice, select_backend
 from spectra.backend.device import DeviceBackend
 from spectra.backend.fast import FastBackend
 from spectra.backend.precision import BARS, mode_on
@@ -284,8 +284,8 @@ def test_auto_is_exact_where_there_is_float64() -> None:
         mode_on("tpu", "exact")
     with pytest.raises(UsageError, match="a CPU computes in float64 always"):
         select_backend("cpu", "fast")
-    assert mode_of(select_backend("cpu")) == "exact"
-    assert mode_of(backend()) == "fast"
+    assert select_backend("cpu").mode == "exact"
+    assert backend().mode == "fast"
 
 
 def test_a_gpu_that_is_slow_in_float64_is_told_of_fast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,6 +294,7 @@ def test_a_gpu_that_is_slow_in_float64_is_told_of_fast(monkeypatch: pytest.Monke
     monkeypatch.setattr("spectra.backend.probe.float32_gain", lambda device: gains.pop(0))
     assert precision_advice(made, "auto") == ()
     made.name = "gpu"
+    monkeypatch.setattr("spectra.backend.find_devices", lambda name: [CPU])
     (sentence,) = precision_advice(made, "auto")
     assert "--precision fast they would be about 40 times faster" in sentence
     assert precision_advice(made, "auto") == precision_advice(made, "exact") == ()

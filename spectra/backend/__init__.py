@@ -21,8 +21,6 @@ from spectra.linalg import F64, Reduced
 if TYPE_CHECKING:
     import jax
 
-    from spectra.backend.device import DeviceBackend
-
 BackendName = Literal["auto", "cpu", "gpu", "tpu"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
@@ -33,16 +31,21 @@ _INSTALL = {
 
 
 class Backend(Protocol):
-    """Products and reductions of groups of rows, in float64 unless it is a `FastBackend`.
+    """Products and reductions of groups of rows.
 
-    `name` is the platform, `batch` how many groups of rows are worth reducing together. Methods
-    that take `Sums` may overwrite or donate the first one's arrays, the reductions excepted;
-    `shift` [d] must be the same for sums that merge. Reductions may be called from several threads
-    at a time, beside products.
+    `name` is the platform, `mode` how exact it is, `batch` how many groups of rows are worth
+    reducing together. Methods that take `Sums` may overwrite or donate the first one's arrays, the
+    reductions excepted; `shift` [d] must be the same for sums that merge. Reductions may be called
+    from several threads at a time, beside products.
     """
 
     name: str
+    mode: Mode
     batch: int
+
+    def moment_room(self, dim: int) -> int | None:
+        """Bytes for moments of width dim in a memory of its own; None if they lie in the host's."""
+        ...
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
@@ -86,18 +89,6 @@ def select_backend(name: str = "auto", precision: Precision = "auto") -> Backend
     return made(device, room=Room.of(device))
 
 
-def mode_of(backend: Backend) -> Mode:
-    """How a backend computes."""
-    device = _device_backend(backend)
-    return "fast" if device is not None and device.fast else "exact"
-
-
-def moment_room(backend: Backend, dim: int) -> int | None:
-    """Bytes for moments of width dim in a device's own memory; None if they lie in the host's."""
-    device = _device_backend(backend)
-    return None if device is None else device.moment_room(dim)
-
-
 def device_kind(backend: Backend) -> str:
     """What the device calls itself."""
     return str(find_devices(backend.name)[0].device_kind)
@@ -105,14 +96,9 @@ def device_kind(backend: Backend) -> str:
 
 def precision_advice(backend: Backend, precision: Precision) -> tuple[str, ...]:
     """A sentence where `--precision fast` would multiply much faster: measured, on a GPU alone."""
-    device = _device_backend(backend)
-    return advice(device.device) if device and device.name == "gpu" and precision == "auto" else ()
-
-
-def _device_backend(backend: Backend) -> DeviceBackend | None:
-    from spectra.backend.device import DeviceBackend
-
-    return backend if isinstance(backend, DeviceBackend) else None
+    if backend.name != "gpu" or precision != "auto":
+        return ()
+    return advice(find_devices(backend.name)[0])
 
 
 def find_devices(name: str = "auto") -> list[jax.Device]:

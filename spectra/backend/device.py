@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
+from spectra.backend.precision import Mode
 from spectra.backend.room import SMALLEST_BLOCK, Room
 from spectra.backend.sums import Sums
 from spectra.linalg import F64, Reduced, Tridiagonal
@@ -32,10 +33,10 @@ class DeviceBackend:
 
     Attributes:
         device: where.
-        fast: whether products are float32, as those of `FastBackend`.
+        mode: "exact" here: float64 throughout.
     """
 
-    fast = False
+    mode: Mode = "exact"
     most_rows = ROWS_PER_UPDATE
 
     def __init__(self, device: jax.Device, batch: int = 8, room: Room | None = None) -> None:

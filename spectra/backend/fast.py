@@ -29,6 +29,7 @@ from spectra.backend.device import (
     stacked,
     tridiagonal,
 )
+from spectra.backend.precision import Mode
 from spectra.backend.room import Room
 from spectra.backend.sums import Sums
 from spectra.linalg import F64, FAST, Reduced, Tridiagonal, reduce_in_place
@@ -47,7 +48,7 @@ class FastBackend(DeviceBackend):
         on_host: whether the host reduces.
     """
 
-    fast = True
+    mode: Mode = "fast"
     most_rows = BLOCK
 
     def __init__(self, device: jax.Device, batch: int = 8, room: Room | None = None) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from spectra.backend.cores import usable_cores
+from spectra.backend.precision import Mode
 from spectra.backend.sums import Sums
 from spectra.linalg import (
     F64,
@@ -34,11 +35,15 @@ class HostBackend:
     """Products and reductions by BLAS and LAPACK."""
 
     name = "cpu"
+    mode: Mode = "exact"
     batch = 1
 
     def __init__(self, cores: int | None = None) -> None:
         """Multiply on this many cores, by default all that the process may use."""
         self.threads: Executor = ThreadPoolExecutor(cores or usable_cores())
+
+    def moment_room(self, dim: int) -> None:
+        """None: moments lie where the rows do."""
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""

@@ -11,4 +11,5 @@ from spectra.engine.evaluate import evaluate_layer as evaluate_layer
 from spectra.engine.evaluate import plan_layer as plan_layer
 from spectra.engine.pool import PoolResult as PoolResult
 from spectra.engine.pool import Progress as Progress
+from spectra.engine.statistics import compile_ahead as compile_ahead
 from spectra.engine.statistics import statistics as statistics

@@ -50,8 +50,12 @@ class TimedBackend:
 
     def __init__(self, backend: Backend, clock: Clock) -> None:
         """Count the calls of `backend`."""
-        self.name, self.batch = backend.name, backend.batch
+        self.name, self.mode, self.batch = backend.name, backend.mode, backend.batch
         self._backend, self._clock = backend, clock
+
+    def moment_room(self, dim: int) -> int | None:
+        """Its own."""
+        return self._backend.moment_room(dim)
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from spectra.artifacts import RowReader
-from spectra.backend import Backend, mode_of, one_thread_blas
+from spectra.backend import Backend, one_thread_blas
 from spectra.engine.clock import Clock, TimedBackend
 from spectra.engine.config import RunConfig
 from spectra.engine.memory import Bytes, Limit
@@ -78,7 +78,7 @@ def evaluate_layer(
     `locate` names a token row for people; `profile` is told where the time goes, for which an
     accelerator's products wait for each other.
     """
-    clock, fast = Clock() if profile is None else profile, mode_of(backend) == "fast"
+    clock, fast = Clock() if profile is None else profile, backend.mode == "fast"
     if profile is not None:
         backend = TimedBackend(backend, profile)
     stream = Stream(reader, plan.pairs, clock)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.linalg import F64
+from spectra.route import route_conventions
 from spectra.statistics import Convention, Summary, summarise
 
 BATCH = 256
@@ -41,6 +42,12 @@ def statistics(
             parts.append(jax.device_get(program()(values, counts, dim=dim, convention=convention)))
     columns = (np.concatenate(column)[: len(spectra)] for column in zip(*parts, strict=True))
     return Summary(*columns)
+
+
+def compile_ahead(dim: int, convention: Convention, platform: str) -> None:
+    """Compile what a pool's statistics and its routes' run: for a thread beside other work."""
+    for one in (convention, *route_conventions(convention)):
+        statistics([], [], dim, one, platform)
 
 
 @cache
