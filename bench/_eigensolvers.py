@@ -17,7 +17,8 @@ from jax.scipy.linalg import eigh_tridiagonal
 from numpy.typing import NDArray
 
 from spectra.backend import one_thread_blas, usable_cores
-from spectra.linalg import Tridiagonal, reduce_in_place
+from spectra.linalg import Tridiagonal, twostage
+from spectra.linalg.lapack import sytrd
 from spectra.linalg.tridiagonal import eigenvalues
 
 Matrices = NDArray[Any]
@@ -27,15 +28,17 @@ Way = Callable[[Matrices], NDArray[Any]]
 """Matrices in host memory to eigenvalues [B, d] there, in any order."""
 
 
-def ways(device: jax.Device, dtype: np.dtype[Any]) -> dict[str, Way]:
-    """Name to function, for matrices of this dtype; the programs of JAX and torch on `device`."""
+def ways(device: jax.Device, dtype: np.dtype[Any], order: int) -> dict[str, Way]:
+    """Name to function, for such matrices; the programs of JAX and torch on `device`."""
     found: dict[str, Way] = {
         "numpy.eigvalsh": np.linalg.eigvalsh,
         "jnp.eigvalsh": partial(_by_jax, _eigvalsh, device),
         "jnp.svd": partial(_by_jax, _svdvals, device),
     }
     if dtype == np.float64:
-        found["lapack side by side"] = by_lapack
+        found["lapack sytrd"] = partial(by_lapack, sytrd)
+        if order > twostage.BAND and twostage.available():
+            found["lapack two stages"] = partial(by_lapack, twostage.two_stage)
     if device.platform != "tpu":  # there is no lowering of `tridiagonal` for it
         found["tridiagonal, values there"] = partial(_by_jax, _tridiagonal_values, device)
         found["tridiagonal, values on host"] = partial(_by_both, device)
@@ -44,11 +47,13 @@ def ways(device: jax.Device, dtype: np.dtype[Any]) -> dict[str, Way]:
     return found
 
 
-def by_lapack(matrices: Matrices) -> NDArray[Any]:
-    """The engine's own on a CPU: `sytrd` and `sterf`, a matrix a core."""
+def by_lapack(
+    reduce: Callable[[Matrices], tuple[NDArray[Any], NDArray[Any]]], matrices: Matrices
+) -> NDArray[Any]:
+    """The engine's own on a CPU, which chooses by the order: reduced, and `sterf`; one a core."""
 
     def one(matrix: NDArray[Any]) -> NDArray[Any]:
-        return eigenvalues(reduce_in_place(np.array(matrix, order="F")))
+        return eigenvalues(Tridiagonal(*reduce(np.array(matrix, order="F"))))
 
     with one_thread_blas(), ThreadPoolExecutor(usable_cores()) as threads:
         return np.stack(list(threads.map(one, matrices)))

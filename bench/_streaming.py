@@ -21,6 +21,7 @@ from spectra.engine.stream import Block, Stream
 from spectra.preparation import prepare
 
 BLOCK_ROWS = 8192
+PAUSE = 0.1
 
 
 def products(backend: Backend, dim: int, rows: int, repeats: int) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def products(backend: Backend, dim: int, rows: int, repeats: int) -> dict[str, A
             return sums.gram
 
     library, name, flops = _library(backend, wide)
-    _, timings = take_turns({"ours": ours, "library": library}, repeats)
+    _, timings = take_turns({"ours": ours, "library": library}, repeats, PAUSE)
     rate = rows * dim * (dim + 1) / timings["ours"].median / 1e9
     best = flops / timings["library"].median / 1e9
     return {

@@ -32,18 +32,20 @@ class Timing:
 
 
 def take_turns(
-    tasks: Mapping[Name, Callable[[], Result]], repeats: int
+    tasks: Mapping[Name, Callable[[], Result]], repeats: int, pause: float = 0.0
 ) -> tuple[dict[Name, Result], dict[Name, Timing]]:
     """Each task's result and timing: a warm-up each, then rounds of one run each.
 
     At least `repeats` rounds; short tasks get more, until rounds took `ENOUGH_SECONDS` together. A
-    run ends when its JAX arrays are there.
+    run ends when its JAX arrays are there. `pause` is the seconds before each run: BLAS threads
+    spin for some hundredths after a call, on the cores that the next task would have.
     """
     results = {name: jax.block_until_ready(task()) for name, task in tasks.items()}
     seconds: dict[Name, list[float]] = {name: [] for name in tasks}
     begin, rounds = time.perf_counter(), 0
     while rounds < repeats or (rounds < MOST_RUNS and time.perf_counter() - begin < ENOUGH_SECONDS):
         for name, task in tasks.items():
+            time.sleep(pause)
             start = time.perf_counter()
             jax.block_until_ready(task())
             seconds[name].append(time.perf_counter() - start)

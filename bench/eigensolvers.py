@@ -86,12 +86,12 @@ def main(
     cells = []
     with Console(stderr=True).status("") as status:
         for dtype in kinds:
-            contestants = ways(device, np.dtype(dtype))
             spent: dict[str, float] = {}
             for dim in sorted(orders):
                 for count in sorted(counts):
                     status.update(f"{dtype}, d = {dim}, {count} at a time")
                     if 6 * 8 * count * dim**2 < available_memory():
+                        contestants = ways(device, np.dtype(dtype), dim)
                         cell = _measure(dtype, dim, count, contestants, repeats, limit, spent)
                         floor = floor_seconds(dim, np.dtype(dtype).itemsize, rates)
                         cells.append(cell | {"floor_seconds": figure(floor)})

@@ -50,7 +50,7 @@ def spectra_of(x: NDArray[Any], alpha_ranks: tuple[int, int]) -> Spectra:
     method: Method = "rows" if rows <= dim else "moments"
     with one_thread_blas():
         if method == "rows":
-            reduced = reduced_rows(x, host.threads)
+            reduced = reduced_rows(x, host.threads, host.cores)
         else:
             shift = _pilot(x)
             sums = host.accumulate(host.zeros(dim), x, shift)

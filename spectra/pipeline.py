@@ -50,10 +50,12 @@ class Profile:
     Attributes:
         stages: wall time of each stage, one after the other.
         work: by kind of work, the seconds that threads spent on it within the stage `main`.
+        solvers: what reduced how many matrices, of which orders.
     """
 
     stages: dict[str, float]
     work: dict[str, float]
+    solvers: dict[str, dict[str, int]]
     main: ClassVar[str] = "read, multiply, solve"
 
 
@@ -169,7 +171,7 @@ def _run_model(
     gathered.warnings += accuracy.warnings()
     provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)
     if clock is not None:
-        provenance["work_seconds"] = clock.asdict()
+        provenance |= {"work_seconds": clock.asdict(), "solvers": clock.solvers()}
     with stages("write"):
         commit(out, gathered.files, {"format_version": 1, **origin, **provenance})
     undefined = sum(
@@ -184,7 +186,7 @@ def _run_model(
         undefined,
         artifact.index.overlapping_steps,
         accuracy,
-        None if clock is None else Profile(stages.seconds(), clock.asdict()),
+        None if clock is None else Profile(stages.seconds(), clock.asdict(), clock.solvers()),
     )
 
 

@@ -13,16 +13,18 @@ from typer.testing import CliRunner
 
 from bench._eigensolvers import ways
 from bench.eigensolvers import app, covariances, floor_seconds
+from spectra.linalg import twostage
 
 CPU = jax.devices("cpu")[0]
 
 
 @pytest.mark.parametrize(("dtype", "accuracy"), [("float64", 1e-13), ("float32", 1e-5)])
 def test_every_way_finds_the_eigenvalues(dtype: str, accuracy: float) -> None:
-    matrices = covariances(20, 3, dtype)
+    matrices = covariances(40, 3, dtype)
     truth = np.linalg.eigvalsh(matrices.astype(np.float64))
-    found = ways(CPU, np.dtype(dtype))
-    assert ("lapack side by side" in found) == (dtype == "float64")
+    found = ways(CPU, np.dtype(dtype), 40)
+    assert ("lapack sytrd" in found) == (dtype == "float64")
+    assert ("lapack two stages" in found) == (dtype == "float64" and twostage.available())
     for name, way in found.items():
         values = np.sort(way(matrices), axis=1)
         assert np.abs(values - truth).max() <= accuracy * truth.max(), name
@@ -31,7 +33,7 @@ def test_every_way_finds_the_eigenvalues(dtype: str, accuracy: float) -> None:
 def test_matrices_are_left_as_they_were() -> None:
     matrices = covariances(8, 2, "float64")
     before = matrices.copy()
-    for way in ways(CPU, matrices.dtype).values():
+    for way in ways(CPU, matrices.dtype, 8).values():
         way(matrices)
     assert np.array_equal(matrices, before)
 
@@ -50,7 +52,7 @@ def test_cells_and_what_is_kept(tmp_path: Path) -> None:
     assert "Milliseconds a matrix" in save.with_suffix(".txt").read_text()
     assert [cell["dim"] for cell in document["cells"]] == [16, 24]
     for cell in document["cells"]:
-        assert set(cell["seconds_a_matrix"]) == set(ways(CPU, np.dtype(np.float64)))
+        assert set(cell["seconds_a_matrix"]) == set(ways(CPU, np.dtype(np.float64), 16))
         assert max(cell["relative_error"].values()) < 1e-13
         assert cell["left_out"] == []
         assert cell["floor_seconds"] > 0

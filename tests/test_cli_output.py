@@ -65,7 +65,7 @@ def test_profile(here: Path) -> None:
     for line in ("read, multiply, solve", "  pool", "  multiply", "statistics", "write"):
         assert line in result.stdout
     document = json.loads(call("run", "--profile", "--json", *SMALL).stdout)
-    assert set(document["models"][0]["profile"]) == {"stages", "work"}
+    assert set(document["models"][0]["profile"]) == {"stages", "work", "solvers"}
     assert json.loads(call("run", "--json", *SMALL).stdout)["models"][0]["profile"] is None
 
 

@@ -279,6 +279,9 @@ def test_a_profile_changes_no_number_and_counts_every_kind_of_work(tmp_path: Pat
     assert profiled.profile is not None
     assert tuple(profiled.profile.work) == KINDS
     assert all(seconds > 0 for seconds in profiled.profile.work.values())
+    (used,) = profiled.profile.solvers.values()
+    assert used["matrices"] > len(next(iter(profiled.records.values())))
+    assert 1 <= used["smallest"] < used["largest"]
     assert set(profiled.profile.stages) == {"plan", profiled.profile.main, "statistics", "write"}
     for file in FILES:
         paths = [tmp_path / name / "m" / "pool_all" / file for name in ("plain", "profiled")]

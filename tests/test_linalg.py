@@ -22,7 +22,7 @@ from spectra.linalg import (
     spectra_of_blocks,
     twostage,
 )
-from spectra.linalg.gram import LARGEST_TILE, SMALLEST_TILE
+from spectra.linalg.gram import SMALLEST_TILE, tile_order
 from spectra.linalg.resolution import EPS, ROUNDING
 from spectra.linalg.rowspace import triangular_factor
 from spectra.linalg.tridiagonal import definite_eigenvalues, eigenvalues
@@ -118,7 +118,7 @@ def test_indefinite_has_no_definite_values_and_nan_is_not_hidden() -> None:
     assert len(eigenvalues(Tridiagonal(np.empty(0), np.empty(0)))) == 0
 
 
-SIZES = [1, 5, SMALLEST_TILE - 1, SMALLEST_TILE, SMALLEST_TILE + 1, 4 * LARGEST_TILE + 7]
+SIZES = [1, 5, SMALLEST_TILE - 1, SMALLEST_TILE, SMALLEST_TILE + 1, 7 * SMALLEST_TILE + 7]
 
 
 @pytest.mark.parametrize("dim", SIZES)
@@ -128,10 +128,18 @@ def test_tiles_add_up_to_the_product(dim: int, rows: int) -> None:
     y, before = rng.standard_normal((rows, dim)), rng.standard_normal((dim, dim))
     gram = before.copy(order="F")
     with ThreadPoolExecutor(3) as threads:
-        add_gram(gram, y, threads)
+        add_gram(gram, y, threads, 3)
     lower = np.tril_indices(dim)
     np.testing.assert_allclose(gram[lower], (before + y.T @ y)[lower], rtol=1e-13, atol=1e-13)
     np.testing.assert_array_equal(gram[np.triu_indices(dim, 1)], before[np.triu_indices(dim, 1)])
+
+
+@pytest.mark.parametrize(
+    ("order", "cores", "tile"),
+    [(576, 2, 288), (1000, 2, 512), (2048, 1, 1024), (2048, 4, 512), (4096, 16, 512), (64, 2, 192)],
+)
+def test_tiles_are_large_and_their_shares_even(order: int, cores: int, tile: int) -> None:
+    assert tile_order(order, cores) == tile
 
 
 @pytest.mark.parametrize("rows", [0, *SIZES])
@@ -145,7 +153,7 @@ def test_tiles_of_the_other_product_are_put_in_place(rows: int, start: int) -> N
     with ThreadPoolExecutor(3) as several:
         for threads in (None, several):
             gram = before.copy(order="F")
-            put_row_gram(gram, start, y, threads)
+            put_row_gram(gram, start, y, threads, 3)
             np.testing.assert_allclose(gram, expected, rtol=1e-13, atol=1e-13)
 
 

@@ -47,6 +47,10 @@ class Backend(Protocol):
         """Bytes for moments of width dim in a memory of its own; None if they lie in the host's."""
         ...
 
+    def reduction(self, order: int) -> str:
+        """What reduces matrices of this order, for people."""
+        ...
+
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
         ...

@@ -24,7 +24,7 @@ from spectra.backend.sums import Sums
 from spectra.linalg import F64, Reduced, Tridiagonal
 
 HIGHEST = lax.Precision.HIGHEST
-ROWS_PER_UPDATE = 512
+ROWS_PER_UPDATE = 1024
 """At most; the engine collects the rows of an atom up to this many."""
 
 
@@ -52,6 +52,10 @@ class DeviceBackend:
     def moment_room(self, dim: int) -> int | None:
         """Bytes for moments of rows of width dim; None where the device does not tell."""
         return None if self._room is None else self._room.moments(dim)
+
+    def reduction(self, order: int) -> str:
+        """XLA's, in float64."""
+        return f"XLA tridiagonal on {self.name}, float64"
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""

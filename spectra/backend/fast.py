@@ -32,7 +32,7 @@ from spectra.backend.device import (
 from spectra.backend.precision import Mode
 from spectra.backend.room import Room
 from spectra.backend.sums import Sums
-from spectra.linalg import F64, FAST, Reduced, Tridiagonal, reduce_in_place
+from spectra.linalg import F64, FAST, Reduced, Tridiagonal, reduce_in_place, reduction_routine
 
 BLOCK = 256
 """Rows of a product (columns, in products of rows by rows): rounding grows with them, and the time
@@ -55,6 +55,12 @@ class FastBackend(DeviceBackend):
         """As `DeviceBackend`."""
         super().__init__(device, batch, room)
         self.on_host = device.platform == "tpu"
+
+    def reduction(self, order: int) -> str:
+        """XLA's in float32, or LAPACK's in float64 where there is none."""
+        if self.on_host:
+            return f"LAPACK {reduction_routine(order)}"
+        return f"XLA tridiagonal on {self.name}, float32"
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""

@@ -25,10 +25,12 @@ from spectra.linalg import (
     put_row_gram,
     reduce_along,
     reduce_in_place,
+    reduction_routine,
 )
 
-CONVERTED_ROWS = 1024
-"""Rows that are converted to float64 at a time: they stay in a cache until they are multiplied."""
+CONVERTED, LEAST_BLOCK = 1 << 20, 1024
+"""Numbers that are converted to float64 at a time, and at least so many rows: enough for products
+at their full rate, and few enough to stay in a cache until they are multiplied."""
 
 
 class HostBackend:
@@ -40,10 +42,15 @@ class HostBackend:
 
     def __init__(self, cores: int | None = None) -> None:
         """Multiply on this many cores, by default all that the process may use."""
-        self.threads: Executor = ThreadPoolExecutor(cores or usable_cores())
+        self.cores = cores or usable_cores()
+        self.threads: Executor = ThreadPoolExecutor(self.cores)
 
     def moment_room(self, dim: int) -> None:
         """None: moments lie where the rows do."""
+
+    def reduction(self, order: int) -> str:
+        """One routine of LAPACK or another, a matrix a core."""
+        return f"LAPACK {reduction_routine(order)}, a matrix a core"
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
@@ -51,16 +58,27 @@ class HostBackend:
 
     def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
         """Sums with the rows [m, d] of any float dtype added; overwrites `sums.gram`."""
-        size = min(len(rows), CONVERTED_ROWS)
-        total, wide, ones = sums.total, np.empty((size, rows.shape[1])), np.ones(size)
-        for start in range(0, len(rows), CONVERTED_ROWS):
-            block = rows[start : start + CONVERTED_ROWS]
+        dim = rows.shape[1]
+        size = min(max(LEAST_BLOCK, CONVERTED // dim), len(rows))
+        total, wide, ones = sums.total, np.empty((size, dim)), np.ones(size)
+        for start in range(0, len(rows), max(size, 1)):
+            block = rows[start : start + size]
             y = wide[: len(block)]
-            np.copyto(y, block)
-            y -= shift
+            self._convert(block, shift, y)
             total = total + ones[: len(block)] @ y
-            add_gram(sums.gram, y, self.threads)
+            add_gram(sums.gram, y, self.threads, self.cores)
         return Sums(sums.rows + len(rows), total, sums.gram)
+
+    def _convert(self, block: NDArray[np.generic], shift: F64, y: F64) -> None:
+        """y = block - shift in float64, a part of the rows a core."""
+
+        def part(start: int) -> None:
+            stop = start + share
+            np.copyto(y[start:stop], block[start:stop])
+            y[start:stop] -= shift
+
+        share = -(-len(block) // self.cores)
+        list(self.threads.map(part, range(0, len(block), share)))
 
     def merge(self, into: Sums, other: Sums) -> Sums:
         """The sums of both sets of rows; overwrites `into.gram`."""
@@ -89,12 +107,14 @@ def reduced_moments(sums: Sums, shift: F64, *, overwrite: bool = False) -> Reduc
     return Reduced(t, raw, trace + mean_energy, mean_energy, n * float(offset @ offset))
 
 
-def reduced_rows(rows: NDArray[np.generic], threads: Executor | None = None) -> Reduced:
+def reduced_rows(
+    rows: NDArray[np.generic], threads: Executor | None = None, cores: int = 1
+) -> Reduced:
     """K = XX' in the basis whose first vector is (1, ..., 1) / sqrt(n), built from centred rows.
 
     The Householder reflection that takes that vector to the first axis maps X to -sqrt(n) mean
     and, in rows 2..n, to z_i - z_1 / (sqrt(n) + 1) with z the centred rows: no large mean enters
-    the latter. The product is spread over `threads`, if there are any.
+    the latter. The product is spread over `threads`, `cores` at a time, if there are any.
     """
     z = rows.astype(np.float64)
     n = len(z)
@@ -107,7 +127,7 @@ def reduced_rows(rows: NDArray[np.generic], threads: Executor | None = None) -> 
     k = np.empty((n, n), order="F")
     k[0, 0] = mean_energy
     k[1:, 0] = -np.sqrt(n) * (reflected @ mean)
-    put_row_gram(k, 1, reflected, threads)
+    put_row_gram(k, 1, reflected, threads, cores)
     t = reduce_in_place(k)
     centered = Tridiagonal(t.diag[1:], t.off[1:])
     return Reduced(centered, t, trace + mean_energy, mean_energy, 0.0)

@@ -88,7 +88,14 @@ def profile_table(model: str, profile: Profile) -> Table:
         if stage == profile.main:
             for work, spent in profile.work.items():
                 table.add_row(label_cell(work, 2), "", f"{spent:.2f}")
+                if work == "reduce":
+                    for solver, used in profile.solvers.items():
+                        table.add_row(label_cell(_usage(solver, used), 4), "", "")
     return table
+
+
+def _usage(solver: str, used: Mapping[str, int]) -> str:
+    return f"{used['matrices']:,} by {solver}, orders {used['smallest']:,} to {used['largest']:,}"
 
 
 def as_document(run: ModelRun) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""Where the time of a layer goes: seconds that threads spend on each kind of work."""
+"""Where the time of a run goes: seconds that threads spend on each kind of work, and solvers."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,13 +19,37 @@ Work = Literal["read", "pool", "multiply", "reduce", "solve"]
 KINDS: tuple[Work, ...] = get_args(Work)
 
 
+@dataclass(slots=True)
+class Used:
+    """How many matrices a solver reduced, and the least and the largest order among them."""
+
+    matrices: int
+    smallest: int
+    largest: int
+
+    def add(self, order: int) -> None:
+        """One more."""
+        self.matrices += 1
+        self.smallest, self.largest = min(self.smallest, order), max(self.largest, order)
+
+
 class Clock:
     """Adds up; threads work side by side, so the sum may exceed the time that passes."""
 
     def __init__(self) -> None:
         """Nothing done yet."""
         self._seconds = dict.fromkeys(KINDS, 0.0)
+        self._solvers: dict[str, Used] = {}
         self._lock = threading.Lock()
+
+    def reduced(self, solver: str, order: int) -> None:
+        """Count a matrix that a solver reduces."""
+        with self._lock:
+            self._solvers.setdefault(solver, Used(0, order, order)).add(order)
+
+    def solvers(self) -> dict[str, dict[str, int]]:
+        """What each solver was used for."""
+        return {name: asdict(used) for name, used in self._solvers.items()}
 
     @contextmanager
     def __call__(self, work: Work) -> Iterator[None]:
@@ -57,6 +82,10 @@ class TimedBackend:
         """Its own."""
         return self._backend.moment_room(dim)
 
+    def reduction(self, order: int) -> str:
+        """Its own."""
+        return self._backend.reduction(order)
+
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
         return self._backend.zeros(dim)
@@ -73,13 +102,19 @@ class TimedBackend:
 
     def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
         """Counted as "reduce"."""
+        self._count([len(shift)] * len(batch))
         with self._clock("reduce"):
             return self._backend.reduce_moments(batch, shift)
 
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
         """Counted as "reduce"."""
+        self._count(map(len, batch))
         with self._clock("reduce"):
             return self._backend.reduce_rows(batch)
+
+    def _count(self, orders: Iterable[int]) -> None:
+        for order in orders:
+            self._clock.reduced(self.reduction(order), order)
 
 
 def _there(sums: Sums) -> Sums:

@@ -22,7 +22,7 @@ from spectra.pooling import PooledRows
 from spectra.sampling import default_counts, nested_sample
 
 MOMENT_BYTES = 8
-BUFFER_ROWS = 512
+BUFFER_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,4 +17,5 @@ from spectra.linalg.spectrum import solve as solve
 from spectra.linalg.tridiagonal import Tridiagonal as Tridiagonal
 from spectra.linalg.tridiagonal import reduce_along as reduce_along
 from spectra.linalg.tridiagonal import reduce_in_place as reduce_in_place
+from spectra.linalg.tridiagonal import reduction_routine as reduction_routine
 from spectra.linalg.unlocked import F64 as F64

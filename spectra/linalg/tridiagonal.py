@@ -50,9 +50,17 @@ def reduce_in_place(matrix: F64) -> Tridiagonal:
     The basis keeps its first vector: the eigenvalues of T without its first row and column are
     those of the matrix without its own.
     """
-    if len(matrix) >= twostage.LEAST_ORDER and twostage.available():
-        return Tridiagonal(*twostage.two_stage(matrix))
-    return Tridiagonal(*sytrd(matrix))
+    reduce = twostage.two_stage if _in_two_stages(len(matrix)) else sytrd
+    return Tridiagonal(*reduce(matrix))
+
+
+def reduction_routine(order: int) -> str:
+    """What `reduce_in_place` calls for matrices of this order."""
+    return "sytrd_sy2sb and sytrd_sb2st" if _in_two_stages(order) else "sytrd"
+
+
+def _in_two_stages(order: int) -> bool:
+    return order >= twostage.LEAST_ORDER and twostage.available()
 
 
 def eigenvalues(t: Tridiagonal) -> F64:
