@@ -47,9 +47,11 @@ embedded:
 		--out spectra/embedded/smollm2-135m-instruct
 	rm -f $(sample) spectra/embedded/*/*.log
 
+# A process a core, each with one BLAS thread: the threads of several would wait for one another.
+test: export OPENBLAS_NUM_THREADS ?= 1
 test:
 	@$(setup) requirements/dev.txt
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint:
 	@$(setup) requirements/dev.txt
