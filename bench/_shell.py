@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +15,11 @@ from spectra.backend import Backend, select_backend
 from spectra.errors import SpectraError
 
 WIDTH = 170
+
+BackendName = Annotated[str, typer.Option(metavar="auto|cpu|gpu|tpu")]
+Save = Annotated[
+    Path | None, typer.Option(help="Keep the JSON here and the tables beside it as .txt.")
+]
 
 
 def recorder() -> Console:

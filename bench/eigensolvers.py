@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import jax
@@ -54,10 +53,8 @@ def main(
     dtypes: Annotated[str, typer.Option(help="float64, float32 or both.")] = "float64,float32",
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs, at least.")] = 3,
     limit: Annotated[float, typer.Option(help="Seconds that one run of a way may take.")] = 20.0,
-    backend: Annotated[str, typer.Option(metavar="auto|cpu|gpu|tpu")] = "auto",
-    save: Annotated[
-        Path | None, typer.Option(help="Keep the JSON here and the table beside it as .txt.")
-    ] = None,
+    backend: _shell.BackendName = "auto",
+    save: _shell.Save = None,
 ) -> None:
     """Time a matrix of each way to all eigenvalues, by order, batch and dtype."""
     _shell.check_save(save)

@@ -72,10 +72,8 @@ def main(
         str, typer.Option(help="Which of numpy, torch and reptrix, as far as installed.")
     ] = "numpy,torch",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 1,
-    backend: Annotated[str, typer.Option(metavar="auto|cpu|gpu|tpu")] = "auto",
-    save: Annotated[
-        Path | None, typer.Option(help="Keep the JSON here and the table beside it as .txt.")
-    ] = None,
+    backend: _shell.BackendName = "auto",
+    save: _shell.Save = None,
 ) -> None:
     """Time, memory and accuracy of the whole job, and the peers beside it."""
     _shell.check_save(save)

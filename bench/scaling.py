@@ -48,10 +48,8 @@ def main(
     rows: Annotated[int, typer.Option(min=2, help="Rows of products and overlap.")] = 65536,
     traces: Annotated[int, typer.Option(min=1, help="Of 960 tokens, for growth's least.")] = 120,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
-    backend: Annotated[str, typer.Option(metavar="auto|cpu|gpu|tpu")] = "auto",
-    save: Annotated[
-        Path | None, typer.Option(help="Keep the JSON here and the tables beside it as .txt.")
-    ] = None,
+    backend: _shell.BackendName = "auto",
+    save: _shell.Save = None,
 ) -> None:
     """Rate of products, overlap with reading, growth with rows, start."""
     _shell.check_save(save)

@@ -51,7 +51,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    backend: Annotated[str, typer.Option(metavar="auto|cpu|gpu|tpu")] = "auto",
+    backend: _shell.BackendName = "auto",
     quick: Annotated[bool, typer.Option(help="A tiny grid, to see that it works.")] = False,
     dims: Annotated[str | None, typer.Option(help="Widths d, such as 256,1024.")] = None,
     rows: Annotated[
