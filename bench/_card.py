@@ -59,13 +59,21 @@ def lines(what: Mapping[str, Any], indent: str = "") -> Iterator[str]:
         yield from (f"{'':<24} {line}" for line in rest)
 
 
-def host_rates(order: int, copied_bytes: int) -> dict[str, float]:
-    """What this machine's BLAS and memory do, all threads: the measured part of a floor.
+def rates(platform: str, order: int, copied_bytes: int) -> dict[str, float]:
+    """What the machine's libraries and memory do: the measured part of a floor.
 
     Args:
-        order: of the matrices; `gemm` is [order, order] squared, `syrk` X'X for X [4 order, order].
+        platform: "cpu" for the BLAS on all cores, else JAX's name of the accelerator.
+        order: of the matrices; `gemm` is [order, order] squared, `syrk` X'X for X [4 order, order],
+            which an accelerator by XLA does not have.
         copied_bytes: size of the array that is copied; each byte counts once read, once written.
     """
+    if platform == "cpu":
+        return _host_rates(order, copied_bytes)
+    return _device_rates(jax.devices(platform)[0], order, copied_bytes)
+
+
+def _host_rates(order: int, copied_bytes: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     square, tall = rng.standard_normal((order, order)), rng.standard_normal((4 * order, order))
     source = np.ones(copied_bytes // 8)
@@ -83,8 +91,7 @@ def host_rates(order: int, copied_bytes: int) -> dict[str, float]:
     }
 
 
-def device_rates(device: jax.Device, order: int, copied_bytes: int) -> dict[str, float]:
-    """The same of an accelerator by XLA, which has no `syrk`."""
+def _device_rates(device: jax.Device, order: int, copied_bytes: int) -> dict[str, float]:
     with jax.enable_x64(True), jax.default_device(device):
         square = jnp.ones((order, order), jnp.float64)
         source = jnp.ones(copied_bytes // 8, jnp.float64)

@@ -63,12 +63,7 @@ def main(
     kinds = _dtypes(dtypes)
     platform = _shell.chosen_backend(backend).name
     device = jax.devices(platform)[0]
-    copied = 1 << 28
-    rates = (
-        _card.host_rates(512, copied)
-        if platform == "cpu"
-        else _card.device_rates(device, 4096, copied)
-    )
+    rates = _card.rates(platform, 512 if platform == "cpu" else 4096, 1 << 28)
     sizes = {
         "orders": list(orders),
         "batches": list(counts),

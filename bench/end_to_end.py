@@ -81,7 +81,7 @@ def main(
     wanted = _peers(peers)
     sizes = [Size(dim, traces) for dim in _shell.integers("--dims", dims) or DIMS]
     out = _shell.recorder()
-    floor = {"how": FLOOR, **_card.host_rates(1024, 1 << 28)}
+    floor = {"how": FLOOR, **_card.rates("cpu", 1024, 1 << 28)}
     card = _card.card(
         "end_to_end",
         f"{MEASURES}; {METHOD}",

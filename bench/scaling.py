@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -56,12 +55,7 @@ def main(
     chosen = _shell.chosen_backend(backend)
     widths = _shell.integers("--dims", dims) or DIMS
     out = _shell.recorder()
-    copied = 1 << 28
-    rates = (
-        _card.host_rates(1024, copied)
-        if chosen.name == "cpu"
-        else _card.device_rates(jax.devices(chosen.name)[0], 4096, copied)
-    )
+    rates = _card.rates(chosen.name, 1024 if chosen.name == "cpu" else 4096, 1 << 28)
     sizes = {
         "dims": list(widths),
         "rows": rows,

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
 import typer
 from rich.console import Console
 
@@ -153,11 +152,9 @@ def draw(result: Mapping[str, Any], save: Path) -> None:
 def _make_card(
     backend: Backend, quick: bool, repeats: int, grid: list[tuple[str, int, int]]
 ) -> _card.Card:
-    order, copied = (256, 1 << 24) if quick else (1024, 1 << 29)
-    if backend.name == "cpu":
-        rates = _card.host_rates(order, copied)
-    else:
-        rates = _card.device_rates(jax.devices(backend.name)[0], 2 * order, copied)
+    order = 1024 if backend.name == "cpu" else 4096
+    order, copied = (256, 1 << 24) if quick else (order, 1 << 29)
+    rates = _card.rates(backend.name, order, copied)
     sizes = {
         "spectra": SPECTRA,
         "rows_x_dim": [

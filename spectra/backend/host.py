@@ -7,7 +7,7 @@ product is split in tiles that run side by side; a reduction stays on its caller
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
@@ -28,9 +28,12 @@ from spectra.linalg import (
     reduction_routine,
 )
 
-CONVERTED, LEAST_BLOCK = 1 << 20, 1024
-"""Numbers that are converted to float64 at a time, and at least so many rows: enough for products
-at their full rate, and few enough to stay in a cache until they are multiplied."""
+MULTIPLIED, LEAST_BLOCK = 1 << 21, 1024
+"""Numbers that are multiplied at a time, and at least so many rows: enough for products at their
+full rate, and few enough to stay in a cache between conversion and product."""
+
+CONVERTED_ROWS = 256
+"""Rows that a core converts to float64 and adds up at a time."""
 
 
 class HostBackend:
@@ -44,6 +47,7 @@ class HostBackend:
         """Multiply on this many cores, by default all that the process may use."""
         self.cores = cores or usable_cores()
         self.threads: Executor = ThreadPoolExecutor(self.cores)
+        self._spare: list[F64] = []
 
     def moment_room(self, dim: int) -> None:
         """None: moments lie where the rows do."""
@@ -59,26 +63,38 @@ class HostBackend:
     def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
         """Sums with the rows [m, d] of any float dtype added; overwrites `sums.gram`."""
         dim = rows.shape[1]
-        size = min(max(LEAST_BLOCK, CONVERTED // dim), len(rows))
-        total, wide, ones = sums.total, np.empty((size, dim)), np.ones(size)
+        size = min(max(LEAST_BLOCK, MULTIPLIED // dim), len(rows))
+        wide, total = self._borrow(size, dim), sums.total
         for start in range(0, len(rows), max(size, 1)):
             block = rows[start : start + size]
             y = wide[: len(block)]
-            self._convert(block, shift, y)
-            total = total + ones[: len(block)] @ y
+            for part in self._convert(block, shift, y):
+                total = total + part
             add_gram(sums.gram, y, self.threads, self.cores)
+        self._spare.append(wide)
         return Sums(sums.rows + len(rows), total, sums.gram)
 
-    def _convert(self, block: NDArray[np.generic], shift: F64, y: F64) -> None:
-        """y = block - shift in float64, a part of the rows a core."""
+    def _borrow(self, size: int, dim: int) -> F64:
+        """[size or more, dim] numbers of any value, the last given back if they serve.
 
-        def part(start: int) -> None:
-            stop = start + share
-            np.copyto(y[start:stop], block[start:stop])
-            y[start:stop] -= shift
+        New memory would be found page by page, for a tenth of a product's time.
+        """
+        try:
+            wide = self._spare.pop()
+        except IndexError:
+            return np.empty((size, dim))
+        return wide if wide.shape[1] == dim and len(wide) >= size else np.empty((size, dim))
 
-        share = -(-len(block) // self.cores)
-        list(self.threads.map(part, range(0, len(block), share)))
+    def _convert(self, block: NDArray[np.generic], shift: F64, y: F64) -> Iterator[F64]:
+        """y = block - shift in float64, on all cores; yields the column sums [d] of its parts."""
+
+        def part(start: int) -> F64:
+            some = y[start : start + CONVERTED_ROWS]
+            np.copyto(some, block[start : start + CONVERTED_ROWS])
+            some -= shift
+            return np.asarray(np.ones(len(some)) @ some)
+
+        return self.threads.map(part, range(0, len(block), CONVERTED_ROWS))
 
     def merge(self, into: Sums, other: Sums) -> Sums:
         """The sums of both sets of rows; overwrites `into.gram`."""
