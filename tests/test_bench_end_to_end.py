@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from bench import end_to_end
 from bench._children import JobError, run_child
 from bench._synthetic import Size, write
+from bench._values import CHECKED, chosen_groups, largest_errors
 from bench.baseline import POOLS, Values, load, pooled
-from bench.end_to_end import CHECKED, chosen_groups, largest_errors
 from spectra.artifacts import open_artifact
 from tests.tolerances import BAR
 
@@ -31,7 +33,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert found == json.loads(save.read_text())
-    assert "The whole job" in save.with_suffix(".txt").read_text()
+    assert "d128: 1,920 x 128" in save.with_suffix(".txt").read_text()
     return found
 
 
@@ -53,6 +55,12 @@ def test_both_sides_are_whole(document: dict[str, Any]) -> None:
         assert len(job["seconds"]) == 1
         assert job["peak_bytes"] > 1e7
     assert cell["jobs"]["spectra"]["time_over_ours"] == 1
+
+
+def test_artifacts_are_looked_through_first(tmp_path: Path) -> None:
+    done = CliRunner().invoke(end_to_end.app, ["--artifact", str(tmp_path)])
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "holds no config.json" in done.stderr
 
 
 def test_a_job_that_fails_is_told() -> None:

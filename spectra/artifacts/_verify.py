@@ -7,22 +7,15 @@ import os
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spectra.artifacts._open import Artifact, open_artifact
 from spectra.artifacts.layout import CONFIG_NAME, INDEX_NAME, Layer
 from spectra.files import unreadable
+from spectra.finite import nonfinite_rows
 
 _BLOCK_BYTES = 32 << 20
-# The bits of the exponent; a value is NaN or infinite when all of them are set.
-_EXPONENTS: dict[str, tuple[type[np.unsignedinteger[Any]], int]] = {
-    "bfloat16": (np.uint16, 0x7F80),
-    "float16": (np.uint16, 0x7C00),
-    "float32": (np.uint32, 0x7F800000),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +94,12 @@ def _check(artifact: Artifact, layer: Layer) -> LayerCheck:
         block = np.empty((min(size, rows.num_rows), rows.dim), rows.dtype)
         for start in range(0, rows.num_rows, size):
             found = rows.read(start, min(start + size, rows.num_rows), block)
-            bad = _nonfinite(found, artifact.config.storage_dtype)
-            where = np.flatnonzero(bad.any(axis=1))
-            if first is None and where.size:
-                row = int(where[0])
-                first = _locate(artifact, layer, start + row, int(np.argmax(bad[row])))
-            bad_rows += where.size
+            bad = nonfinite_rows(found)
+            if first is None and bad.size:
+                column = int(np.argmin(np.isfinite(found[bad[0]].astype(np.float32))))
+                first = _locate(artifact, layer, start + int(bad[0]), column)
+            bad_rows += bad.size
         return LayerCheck(layer.index, rows.num_rows, bad_rows, first)
-
-
-def _nonfinite(rows: NDArray[Any], dtype: str) -> NDArray[np.bool_]:
-    bits, exponent = _EXPONENTS[dtype]
-    result: NDArray[np.bool_] = (rows.view(bits) & bits(exponent)) == bits(exponent)
-    return result
 
 
 def _locate(artifact: Artifact, layer: Layer, row: int, column: int) -> NonFinite:

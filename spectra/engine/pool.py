@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
 from spectra.engine.plan import PoolPlan, Sample
-from spectra.engine.solve import Solver, normalised_eigenvalues, repaired
+from spectra.engine.solve import Key, Normaliser, Solver, repaired
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
@@ -107,25 +106,35 @@ class PoolJob:
         self._solver.finish()
         self._sampled.finish()
         result.bad, result.bad_tokens = _bad_rows(rows, stream.pairs, bad)
-        for group, solved in self._solver.results.items():
-            blocks = partial(_group_blocks, rows, group, stream)
-            result.spectra[group] = repaired(solved, blocks)
-            result.eigenvalues[group] = self._counted(result.spectra[group], blocks)
+        result.spectra = {
+            group: repaired(solved, self._group_blocks(group, stream))
+            for group, solved in self._solver.results.items()
+        }
+        if self._convention.row_norm:
+            sizes = {group: solved.rows for group, solved in result.spectra.items()}
+            result.eigenvalues = self._normalised(sizes, lambda g: self._group_blocks(g, stream))
+            sampled = self._normalised(self._samples(), self._sample_blocks)
+        else:
+            result.eigenvalues = {
+                group: self._counted(solved) for group, solved in result.spectra.items()
+            }
+            sampled = {
+                key: self._counted(repaired(solved, self._sample_blocks(key)))
+                for key, solved in self._sampled.results.items()
+            }
         for group, same in self._twins.items():
             result.spectra[group] = result.spectra[same]
             result.eigenvalues[group] = result.eigenvalues[same]
-        for (number, count), solved in sorted(self._sampled.results.items()):
+        for (number, count), values in sorted(sampled.items()):
             sample = self._plan.samples[number]
-            blocks = partial(self._sample_blocks, sample.rows[:count])
-            key = (sample.group, sample.repeat, count)
-            result.sampled[key] = self._counted(repaired(solved, blocks), blocks)
+            result.sampled[sample.group, sample.repeat, count] = values
 
     def check(self, stream: Stream, seed: int) -> None:
         """Measure the error of a few finished groups, their rows read again."""
         rows, result = self._plan.rows, self.result
         groups = rows.atoms.basic_groups() + rows.atoms.depth_groups()
         for group in to_check(groups, result.spectra, seed):
-            own = np.concatenate(list(_group_blocks(rows, group, stream)))
+            own = np.concatenate(list(self._group_blocks(group, stream)()))
             values = result.eigenvalues[group]
             result.checked[group] = relative_error(values, own, self._convention)
 
@@ -138,18 +147,46 @@ class PoolJob:
         elif len(part):
             self._solver.submit(group, collector.rows(part), wanted)
 
-    def _counted(self, spectra: Spectra, blocks: Blocks) -> F64:
-        """The squared singular values that the convention counts."""
-        if self._convention.row_norm:
-            return normalised_eigenvalues(
-                blocks, spectra.rows, spectra.dim, self._backend, self._alpha, self._workers
-            )
+    def _counted(self, spectra: Spectra) -> F64:
+        """The squared singular values that a convention without normalised rows counts."""
         return spectra.centered if self._convention.centered else spectra.uncentered
 
-    def _sample_blocks(self, numbers: Ints) -> Iterator[F64]:
-        yield self._lasting.get(numbers).astype(np.float64)
+    def _normalised(
+        self, sizes: Mapping[Key, int], blocks: Callable[[Key], Blocks]
+    ) -> dict[Key, F64]:
+        """The squared singular values of sets of so many rows, each normalised by itself."""
+        normaliser: Normaliser[Key] = Normaliser(
+            self._plan.dim, self._backend, self._alpha, self._workers
+        )
+        for key, rows in sizes.items():
+            normaliser.submit(key, rows, blocks(key))
+        return normaliser.finish()
+
+    def _group_blocks(self, group: Group, stream: Stream) -> Blocks:
+        """A group's rows in float64, read again from the shards."""
+        rows = self._plan.rows
+
+        def blocks() -> Iterator[F64]:
+            wanted = rows.atoms.mask(group)[rows.atom]
+            for _, block, _ in stream.blocks([rows], [wanted]):
+                yield block.astype(np.float64)
+
+        return blocks
+
+    def _samples(self) -> dict[tuple[int, int], int]:
+        """How many rows each subsample has, by its sample's number and its count."""
+        samples = enumerate(self._plan.samples)
+        return {(number, count): count for number, one in samples for count in one.counts}
+
+    def _sample_blocks(self, key: tuple[int, int]) -> Blocks:
+        """The first rows of a sample, in float64."""
+        number, count = key
+        rows = self._plan.samples[number].rows[:count]
+        return lambda: [self._lasting.get(rows).astype(np.float64)]
 
     def _submit_sample(self, number: int, sample: Sample) -> None:
+        if self._convention.row_norm:
+            return  # `finish` normalises each count's rows by themselves
         rows = self._lasting.get(sample.rows)
         sums, done = self._backend.zeros(self._plan.dim), 0
         for count in sample.counts:
@@ -162,13 +199,6 @@ class PoolJob:
             if count != sample.counts[-1]:
                 # The solver holds the arrays that the next update would take over.
                 sums = self._backend.merge(self._backend.zeros(self._plan.dim), sums)
-
-
-def _group_blocks(rows: PooledRows, group: Group, stream: Stream) -> Iterator[F64]:
-    """A group's rows in float64, read again from the shards."""
-    wanted = rows.atoms.mask(group)[rows.atom]
-    for _, block, _ in stream.blocks([rows], [wanted]):
-        yield block.astype(np.float64)
 
 
 def _bad_rows(rows: PooledRows, pairs: StepTokens, bad: Ints) -> tuple[Ints, Ints]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -110,32 +110,43 @@ def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
     return spectra.repaired_by(spectra_of_blocks(blocks, spectra.dim))
 
 
-def normalised_eigenvalues(
-    blocks: Blocks,
-    rows: int,
-    dim: int,
-    backend: Backend,
-    alpha_ranks: tuple[int, int],
-    workers: Workers,
-) -> F64:
-    """Squared singular values [min(n, d)] of rows that are centred and scaled to length 1."""
-    total, energy = np.zeros(dim), 0.0
-    for block in blocks():
-        total += block.sum(axis=0)
-        energy += float(np.vdot(block, block))
-    mean, zero = total / rows, zero_length(rows, dim, energy)
+class Normaliser(Generic[Key]):
+    """Solves rows that are centred and scaled to length 1, beside what follows.
 
-    def unit_blocks() -> Any:
-        return (normalised_rows(block, mean, zero) for block in blocks())
+    A set's own mean shapes all of its rows, so its sums do not follow from those of its parts.
+    """
 
-    origin = np.zeros(dim)
-    solver: Solver[None] = Solver(dim, origin, backend, alpha_ranks, workers)
-    if rows <= dim:
-        solver.submit(None, np.concatenate(list(unit_blocks())), "uncentered")
-    else:
-        sums = backend.zeros(dim)
+    def __init__(
+        self, dim: int, backend: Backend, alpha_ranks: tuple[int, int], workers: Workers
+    ) -> None:
+        """Solve for rows of width dim."""
+        self._origin, self._backend = np.zeros(dim), backend
+        self._solver: Solver[Key] = Solver(dim, self._origin, backend, alpha_ranks, workers)
+        self._blocks: dict[Key, Blocks] = {}
+
+    def submit(self, key: Key, rows: int, blocks: Blocks) -> None:
+        """Solve a set of `rows` rows, 1 or more, whose blocks are gone through twice or thrice."""
+        dim = len(self._origin)
+        total, energy = np.zeros(dim), 0.0
+        for block in blocks():
+            total += block.sum(axis=0)
+            energy += float(np.vdot(block, block))
+        mean, zero = total / rows, zero_length(rows, dim, energy)
+
+        def unit_blocks() -> Iterator[F64]:
+            return (normalised_rows(block, mean, zero) for block in blocks())
+
+        self._blocks[key] = unit_blocks
+        if rows <= dim:
+            self._solver.submit(key, np.concatenate(list(unit_blocks())), "uncentered")
+            return
+        sums = self._backend.zeros(dim)
         for block in unit_blocks():
-            sums = backend.accumulate(sums, block, origin)
-        solver.submit(None, sums, "uncentered")
-    solver.finish()
-    return repaired(solver.results[None], unit_blocks).uncentered
+            sums = self._backend.accumulate(sums, block, self._origin)
+        self._solver.submit(key, sums, "uncentered")
+
+    def finish(self) -> dict[Key, F64]:
+        """Squared singular values [min(n, d)], a key."""
+        self._solver.finish()
+        solved = self._solver.results
+        return {key: repaired(solved[key], self._blocks[key]).uncentered for key in self._blocks}
