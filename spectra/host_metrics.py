@@ -56,9 +56,9 @@ def spectra_of(x: NDArray[Any], alpha_ranks: tuple[int, int]) -> Spectra:
             sums = host.accumulate(host.zeros(dim), x, shift)
             reduced = reduced_moments(sums, shift, overwrite=True)
         solved = solve(reduced, rows, dim, method, alpha_ranks, threads=host.threads)
-        if solved.resolved:
-            return solved
-        return solved.repaired_by(spectra_of_blocks(lambda: [x.astype(np.float64)], dim))
+    if solved.resolved:
+        return solved
+    return solved.repaired_by(spectra_of_blocks(lambda: [x.astype(np.float64)], dim))
 
 
 def _pilot(x: NDArray[Any]) -> F64:

@@ -23,6 +23,7 @@ from spectra.linalg import (
     twostage,
 )
 from spectra.linalg.gram import SMALLEST_TILE, tile_order
+from spectra.linalg.lapack import lasq1
 from spectra.linalg.resolution import EPS, ROUNDING
 from spectra.linalg.rowspace import triangular_factor
 from spectra.linalg.tridiagonal import definite_eigenvalues, eigenvalues
@@ -253,6 +254,28 @@ def test_a_tail_below_the_grams_resolution_is_taken_from_the_rows() -> None:
     np.testing.assert_allclose(np.sqrt(solved.centered), truth, rtol=1e-6)
     raw = np.linalg.svd(x, compute_uv=False)
     np.testing.assert_allclose(np.sqrt(solved.uncentered), raw, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.0, 1e6])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 1), (4, 5), (5, 5), (6, 5), (90, 20)])
+def test_both_spectra_of_the_sure_route_are_those_of_svds(
+    shape: tuple[int, int], mean: float
+) -> None:
+    rng = np.random.default_rng(shape)
+    x = rng.standard_normal(shape) * 10.0 ** -np.arange(shape[1]) + mean
+    solved = spectra_of_blocks(lambda: [x], shape[1])
+    exist = min(shape[0] - 1, shape[1])
+    centered = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)[:exist]
+    raw = np.linalg.svd(x, compute_uv=False)
+    # Values up to max(n, d) eps |X|_F count as zero.
+    rounding = max(30, *shape) * EPS * float(np.linalg.norm(x))
+    np.testing.assert_allclose(np.sqrt(solved.uncentered), raw, rtol=0, atol=rounding)
+    np.testing.assert_allclose(np.sqrt(solved.centered), centered, rtol=0, atol=rounding)
+
+
+def test_singular_values_that_are_not_finite_are_an_error() -> None:
+    with pytest.raises(np.linalg.LinAlgError, match="order 2"):
+        lasq1(np.array([1.0, np.nan]), np.ones(1))
 
 
 def test_a_large_mean_costs_the_small_values_nothing() -> None:

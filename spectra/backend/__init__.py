@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend.cores import one_thread_blas as one_thread_blas
+from spectra.backend.cores import own_threads_blas as own_threads_blas
 from spectra.backend.cores import usable_cores as usable_cores
 from spectra.backend.precision import PRECISIONS as PRECISIONS
 from spectra.backend.precision import Mode as Mode

@@ -100,6 +100,8 @@ def evaluate_layer(
                     collector.finish()
                     job.close(categories, collector, progress)
             for job in jobs:
+                job.wait()
+            for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
                 if fast:
                     job.check(stream, config.seed)

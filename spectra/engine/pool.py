@@ -14,7 +14,7 @@ from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
 from spectra.engine.plan import PoolPlan, Sample
-from spectra.engine.solve import Key, Normaliser, Solver, repaired
+from spectra.engine.solve import Key, Normaliser, Solver, all_repaired
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
@@ -100,16 +100,18 @@ class PoolJob:
                 total = len(self._plan.samples)
                 progress(f"matched counts {self._plan.rows.pool}", number + 1, total)
 
-    def finish(self, stream: Stream, bad: Ints) -> None:
-        """Wait for the spectra, repair unresolved ones, row-normalise, note non-finite rows."""
-        rows, result = self._plan.rows, self.result
+    def wait(self) -> None:
+        """Wait for what is being solved."""
         self._solver.finish()
         self._sampled.finish()
+
+    def finish(self, stream: Stream, bad: Ints) -> None:
+        """Repair unresolved spectra, row-normalise, note bad rows; nothing may be solving."""
+        rows, result = self._plan.rows, self.result
         result.bad, result.bad_tokens = _bad_rows(rows, stream.pairs, bad)
-        result.spectra = {
-            group: repaired(solved, self._group_blocks(group, stream))
-            for group, solved in self._solver.results.items()
-        }
+        result.spectra = all_repaired(
+            self._solver.results, lambda group: self._group_blocks(group, stream)
+        )
         if self._convention.row_norm:
             sizes = {group: solved.rows for group, solved in result.spectra.items()}
             result.eigenvalues = self._normalised(sizes, lambda g: self._group_blocks(g, stream))
@@ -118,10 +120,8 @@ class PoolJob:
             result.eigenvalues = {
                 group: self._counted(solved) for group, solved in result.spectra.items()
             }
-            sampled = {
-                key: self._counted(repaired(solved, self._sample_blocks(key)))
-                for key, solved in self._sampled.results.items()
-            }
+            solved = all_repaired(self._sampled.results, self._sample_blocks)
+            sampled = {key: self._counted(one) for key, one in solved.items()}
         for group, same in self._twins.items():
             result.spectra[group] = result.spectra[same]
             result.eigenvalues[group] = result.eigenvalues[same]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.backend import Backend, Sums
+from spectra.backend import Backend, Sums, own_threads_blas
 from spectra.engine.workers import Workers
 from spectra.linalg import (
     F64,
@@ -110,6 +110,14 @@ def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
     return spectra.repaired_by(spectra_of_blocks(blocks, spectra.dim))
 
 
+def all_repaired(
+    spectra: Mapping[Key, Spectra], blocks: Callable[[Key], Blocks]
+) -> dict[Key, Spectra]:
+    """Each `repaired`, one after the other, on all cores: for when nothing else is under way."""
+    with own_threads_blas():
+        return {key: repaired(one, blocks(key)) for key, one in spectra.items()}
+
+
 class Normaliser(Generic[Key]):
     """Solves rows that are centred and scaled to length 1, beside what follows.
 
@@ -148,5 +156,5 @@ class Normaliser(Generic[Key]):
     def finish(self) -> dict[Key, F64]:
         """Squared singular values [min(n, d)], a key."""
         self._solver.finish()
-        solved = self._solver.results
-        return {key: repaired(solved[key], self._blocks[key]).uncentered for key in self._blocks}
+        solved = all_repaired(self._solver.results, self._blocks.__getitem__)
+        return {key: spectra.uncentered for key, spectra in solved.items()}

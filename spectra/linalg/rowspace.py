@@ -3,6 +3,10 @@
 Rows come in blocks and are folded into a triangular factor by QR (TSQR), so memory stays at a few
 d x d matrices whatever the number of rows. Errors are relative to the largest singular value, not
 to its square.
+
+As with Gram matrices, one reduction serves both spectra: in a basis whose first vector is along
+the mean row mu, the centred rows reduce to a bidiagonal B, and the rows as they are to B under the
+row sqrt(n) |mu| e1', which O(d) rotations make bidiagonal again.
 """
 
 from __future__ import annotations
@@ -10,8 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from scipy.linalg import blas
 
+from spectra.linalg.lapack import gebrd, geqrf, lasq1
 from spectra.linalg.spectrum import Spectra, zero_cut
+from spectra.linalg.tridiagonal import reflector
 from spectra.linalg.unlocked import F64
 
 Blocks = Callable[[], Iterable[F64]]
@@ -27,12 +34,12 @@ def spectra_of_blocks(blocks: Blocks, dim: int) -> Spectra:
         energy += float(np.vdot(block, block))
     mean = total / rows
     factor = triangular_factor((block - mean for block in blocks()), dim)
-    sigma = singular_values(factor)[: min(rows - 1, dim)] if rows > 1 else np.empty(0)
-    raw = singular_values(np.vstack([factor, np.sqrt(rows) * mean]))[: min(rows, dim)]
+    centered, raw = _squared_singular_values(factor, np.sqrt(rows) * mean)
     cut = zero_cut(rows, dim, energy)
-    centered, uncentered = (np.where(s * s > cut, s * s, 0.0) for s in (sigma, raw))
+    centered, raw = (np.where(squares > cut, squares, 0.0) for squares in (centered, raw))
+    centered, raw = centered[: min(rows - 1, dim)], raw[: min(rows, dim)]
     mean_energy = rows * float(mean @ mean)
-    return Spectra(rows, dim, centered, uncentered, centered, energy, mean_energy, "svd")
+    return Spectra(rows, dim, centered, raw, centered, energy, mean_energy, "svd")
 
 
 def triangular_factor(blocks: Iterable[F64], dim: int) -> F64:
@@ -51,11 +58,32 @@ def triangular_factor(blocks: Iterable[F64], dim: int) -> F64:
 
 def _fold(factor: F64, blocks: list[F64]) -> F64:
     stacked = np.vstack([factor, *blocks])
-    if len(stacked) <= stacked.shape[1]:
-        return stacked
-    return np.asarray(np.linalg.qr(stacked, mode="r"))
+    rows, dim = stacked.shape
+    return stacked if rows <= dim else geqrf(np.asfortranarray(stacked))
 
 
-def singular_values(matrix: F64) -> F64:
-    """All singular values in descending order."""
-    return np.asarray(np.linalg.svd(matrix, compute_uv=False))
+def _squared_singular_values(factor: F64, mean: F64) -> tuple[F64, F64]:
+    """Of the factor [k, d], k <= d, and of the factor over the row `mean` [d]; descending."""
+    size, dim = factor.shape
+    if size < dim:
+        # The mean goes last: the error that QR makes in a column is relative to that column.
+        corner = geqrf(np.asfortranarray(np.vstack([factor, mean]).T))
+        factor, mean = np.vstack([corner[:, :size].T, np.zeros(size + 1)]), corner[:, size]
+    length = float(np.linalg.norm(mean))
+    factor = np.asfortranarray(factor)
+    if length > 0:
+        v = reflector(mean)
+        factor = blas.dger(-2.0, blas.dgemv(1.0, factor, v), v, a=factor, overwrite_a=1)
+    diag, off = gebrd(factor)
+    return lasq1(diag, off) ** 2, lasq1(*_under(length, diag, off)) ** 2
+
+
+def _under(first: float, diag: F64, off: F64) -> tuple[F64, F64]:
+    """The upper bidiagonal form of an upper bidiagonal matrix under the row first * e1'."""
+    diag, off, above = diag.copy(), np.append(off, 0.0), first
+    for place, entry in enumerate(diag):
+        # Row `above` of one entry meets the row (entry, off); a rotation clears the latter's first.
+        diag[place] = np.hypot(above, entry)
+        cosine, sine = (above, entry) / diag[place] if diag[place] > 0 else (1.0, 0.0)
+        above, off[place] = cosine * off[place], sine * off[place]
+    return diag, off[:-1]

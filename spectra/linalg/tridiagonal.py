@@ -33,15 +33,19 @@ def reduce_along(matrix: F64, direction: F64) -> Tridiagonal:
         matrix: [k, k], k >= 1, float64 in Fortran order, lower triangle read; overwritten.
         direction: [k] of any length; zero leaves the basis as it is.
     """
-    length = float(np.linalg.norm(direction))
-    if length > 0 and len(direction) > 1:
-        v = direction / length
-        v[0] += np.copysign(1.0, v[0])
-        v /= np.linalg.norm(v)
+    if np.linalg.norm(direction) > 0 and len(direction) > 1:
+        v = reflector(direction)
         w = blas.dsymv(1.0, matrix, v, lower=1)
         p = 2.0 * (w - (v @ w) * v)
         matrix = blas.dsyr2(-1.0, v, p, a=matrix, lower=1, overwrite_a=1)
     return reduce_in_place(matrix)
+
+
+def reflector(direction: F64) -> F64:
+    """The unit vector v [k] for which I - 2vv' takes a direction that is not zero to axis 1."""
+    v = direction / np.linalg.norm(direction)
+    v[0] += np.copysign(1.0, v[0])
+    return np.asarray(v / np.linalg.norm(v))
 
 
 def reduce_in_place(matrix: F64) -> Tridiagonal:
