@@ -15,9 +15,11 @@ from scipy.linalg import blas
 from bench._synthetic import Size, write
 from bench._timing import figure, take_turns
 from spectra.backend import Backend, Sums, one_thread_blas
+from spectra.backend.host import HostBackend
 from spectra.engine import Clock, RunConfig
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.stream import Block, Stream
+from spectra.linalg import add_gram
 from spectra.preparation import prepare
 
 BLOCK_ROWS = 8192
@@ -36,10 +38,22 @@ def products(backend: Backend, dim: int, rows: int, repeats: int) -> dict[str, A
                 sums = backend.accumulate(sums, x[start : start + BLOCK_ROWS], shift)
             return sums.gram
 
+    def multiply() -> Any:
+        assert isinstance(backend, HostBackend)
+        with one_thread_blas():
+            gram = np.zeros((dim, dim), order="F")
+            for start in range(0, rows, BLOCK_ROWS):
+                add_gram(gram, wide[start : start + BLOCK_ROWS], backend.threads, backend.cores)
+            return gram
+
     library, name, flops = _library(backend, wide)
-    _, timings = take_turns({"ours": ours, "library": library}, repeats, PAUSE)
+    tasks: dict[str, Callable[[], Any]] = {"ours": ours, "library": library}
+    if isinstance(backend, HostBackend):
+        tasks["multiply"] = multiply
+    _, timings = take_turns(tasks, repeats, PAUSE)
     rate = rows * dim * (dim + 1) / timings["ours"].median / 1e9
     best = flops / timings["library"].median / 1e9
+    alone = timings["multiply"].median if "multiply" in timings else None
     return {
         "d": dim,
         "rows": rows,
@@ -47,6 +61,7 @@ def products(backend: Backend, dim: int, rows: int, repeats: int) -> dict[str, A
         "library": name,
         "library_gflops": figure(best),
         "share": figure(rate / best),
+        "products_alone": alone and figure(rows * dim * (dim + 1) / alone / 1e9 / best),
     }
 
 

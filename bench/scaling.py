@@ -24,7 +24,8 @@ from bench._tables import plain_table
 DIMS = (576, 1024, 2048)
 
 MEASURES = (
-    "products: bfloat16 rows in memory to moments, by the backend; overlap: the same from a file, "
+    "products: bfloat16 rows in memory to moments, by the backend, and on a CPU its tiles alone on "
+    "float64 rows, as the library has them; overlap: rows from a file to moments, "
     "against reading alone and multiplying alone; growth: `spectra run` over more and more traces, "
     "the rows' own share (one pool, one bin, one small subsample) and the whole job, as processes; "
     "start: `spectra run --help` and a run over two short traces, as processes"
@@ -95,8 +96,14 @@ def _table(title: str, cells: Sequence[Cell]) -> Table:
         text = isinstance(cells[0][name], str)
         table.add_column(name.replace("_", " "), justify="left" if text else "right")
     for cell in cells:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in cell.values()))
+        table.add_row(*map(_text, cell.values()))
     return table
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":
