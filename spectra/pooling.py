@@ -37,7 +37,7 @@ class PooledRows:
 
     pool: Pool
     token: Ints
-    step: Ints
+    step: NDArray[np.int32]
     atom: NDArray[np.int32]
     atoms: Atoms
     steps: Steps
@@ -56,19 +56,21 @@ class StepTokens:
     """
 
     token: Ints
-    step: Ints
+    step: NDArray[np.int32]
     first: Ints
 
     @classmethod
     def of(cls, steps: Steps, dropped: Ints) -> StepTokens:
         """All pairs whose token is not among `dropped` (sorted global rows)."""
-        step = np.repeat(np.arange(len(steps.start)), steps.length)
+        step = np.repeat(np.arange(len(steps.start), dtype=np.int32), steps.length)
         begin = np.cumsum(steps.length) - steps.length
-        token = np.arange(len(step)) - begin[step] + steps.start[step]
+        token = np.arange(len(step))
+        token += (steps.start - begin)[step]
         if len(dropped):
             keep = ~np.isin(token, dropped)
             token, step = token[keep], step[keep]
-        return cls(token, step, np.searchsorted(step, np.arange(len(steps.start) + 1)))
+        ends = np.cumsum(np.bincount(step, minlength=len(steps.start)))
+        return cls(token, step, np.concatenate([[0], ends]))
 
 
 def pooled_rows(
@@ -82,7 +84,7 @@ def pooled_rows(
         span_low = np.arange(len(step))
         span_high = span_low + 1
     else:
-        step = np.flatnonzero(end > begin)
+        step = np.flatnonzero(end > begin).astype(np.int32)
         span_low, span_high = begin[step], end[step]
         token = pairs.token[span_high - 1 if pool == "last" else span_low]
     if depth == "step":

@@ -229,7 +229,7 @@ def test_memory_is_planned_by_the_smaller_of_rows_and_moments() -> None:
     atom = (rng.integers(0, 8, 400_000) * 30 + grid).astype(np.int32)
     zeros = np.zeros(400_000, np.int64)
     steps: Any = None
-    rows = PooledRows("first", zeros, zeros, atom, atoms, steps)
+    rows = PooledRows("first", zeros, zeros.astype(np.int32), atom, atoms, steps)
     made = plan.PoolPlan.of(rows, 4096, 2, (64,), 1, 0)
     assert not made.large.any()
     moment = 8 * 4096**2

@@ -27,18 +27,19 @@ class CountTable:
         """Tabulate one pool."""
         self._atoms = rows.atoms
         bins = max(rows.atoms.num_bins, 1)
-        tokens = (
-            np.ones(len(rows), np.int64) if rows.pool == "all" else np.diff(pairs.first)[rows.step]
-        )
-        # A step has one segment and category but, by token depth, may have rows in several bins.
-        in_bins = np.unique(np.stack([rows.step, rows.atom.astype(np.int64)]), axis=1)
-        steps = np.unique(np.stack([in_bins[0], in_bins[1] // bins * bins]), axis=1)
-        self._rows = self._grid(rows.atom)
-        self._tokens = self._grid(rows.atom, tokens)
-        self._steps_in_bins, self._steps = self._grid(in_bins[1]), self._grid(steps[1])
+        # Rows are in order of step, and in a step in order of bin: equal ones are neighbours. A
+        # step has one segment and category but, by token depth, may have rows in several bins.
+        new_step = np.diff(rows.step, prepend=np.int32(-1)) != 0
+        new_bin = new_step | (np.diff(rows.atom, prepend=np.int32(-1)) != 0)
+        step, atom = rows.step[new_bin], rows.atom[new_bin]
+        self._steps_in_bins = self._grid(atom)
+        self._steps = self._grid(rows.atom[new_step] // bins * bins)
+        self._rows = self._tokens = self._grid(rows.atom)
+        if rows.pool != "all":
+            self._tokens = self._grid(rows.atom, np.diff(pairs.first)[rows.step])
         traces = int(rows.steps.trace.max(initial=-1)) + 1
         present = np.zeros((traces, rows.atoms.count), bool)
-        present[rows.steps.trace[rows.step], rows.atom] = True
+        present[rows.steps.trace[step], atom] = True
         self._present = present.reshape(traces, *rows.atoms.shape)
 
     def of(self, group: Group) -> Counts:

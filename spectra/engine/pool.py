@@ -77,8 +77,7 @@ class PoolJob:
         )
         self._twins = plan.twins()
         self._tree = Tree(plan, shift, backend, self._emit)
-        order = np.argsort(plan.rows.atom, kind="stable")
-        self._by_atom = np.split(order, np.cumsum(plan.atom_rows)[:-1])
+        self._by_atom = _numbers_by_atom(plan)
 
     def open(self, categories: range) -> Collector:
         """What takes the rows of these categories while they stream by."""
@@ -199,6 +198,14 @@ class PoolJob:
             if count != sample.counts[-1]:
                 # The solver holds the arrays that the next update would take over.
                 sums = self._backend.merge(self._backend.zeros(self._plan.dim), sums)
+
+
+def _numbers_by_atom(plan: PoolPlan) -> list[Ints]:
+    """Of each atom kept as rows their numbers, in order; of the others none."""
+    atom, sizes = plan.rows.atom, np.where(plan.large, 0, plan.atom_rows)
+    small = np.flatnonzero(~plan.large[atom])
+    order = small[np.argsort(atom[small], kind="stable")]
+    return np.split(order, np.cumsum(sizes)[:-1])
 
 
 def _bad_rows(rows: PooledRows, pairs: StepTokens, bad: Ints) -> tuple[Ints, Ints]:

@@ -119,20 +119,27 @@ class _Picks:
     def __init__(
         self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_], pairs: StepTokens
     ) -> None:
-        self._pool = pool
-        numbers = np.flatnonzero(wanted)
-        # Steps that overlap, or samples out of file order, leave the index unsorted.
-        self._numbers = numbers[np.argsort(rows.token[numbers], kind="stable")]
-        self._tokens = rows.token[self._numbers]
+        self._pool, self._wanted, self._tokens = pool, wanted, rows.token
+        self._order: Ints | None = None
+        if np.any(rows.token[1:] < rows.token[:-1]):
+            # Steps that overlap, or samples out of file order, leave the index unsorted.
+            self._order = np.argsort(rows.token, kind="stable")
+            self._tokens = rows.token[self._order]
 
     def needs(self, start: int, stop: int) -> bool:
-        low, high = np.searchsorted(self._tokens, (start, stop))
-        return bool(high > low)
+        return len(self._within(start, stop)[0]) > 0
 
     def take(self, raw: NDArray[Any], start: int, stop: int) -> Iterator[Block]:
+        numbers, tokens = self._within(start, stop)
+        if len(numbers):
+            yield Block(self._pool, raw[tokens - start], numbers)
+
+    def _within(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Numbers of the wanted rows in a range of tokens, and their tokens, in file order."""
         low, high = np.searchsorted(self._tokens, (start, stop))
-        if high > low:
-            yield Block(self._pool, raw[self._tokens[low:high] - start], self._numbers[low:high])
+        numbers = np.arange(low, high) if self._order is None else self._order[low:high]
+        here = self._wanted[numbers]
+        return numbers[here], self._tokens[low:high][here]
 
 
 class _Means:
