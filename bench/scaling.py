@@ -32,8 +32,8 @@ MEASURES = (
 )
 METHOD = (
     "medians of wall times after a warm-up, tasks in turns; processes from start to end. Growth: "
-    "least squares of time over traces; its constant is the start-up, and what is left of each "
-    "time is compared with the slope times the traces"
+    "least squares of time over traces, by relative residuals; its constant is the start-up, and "
+    "what is left of each time is compared with the slope times the traces"
 )
 FLOOR = "the BLAS's syrk on all cores on float64 rows (a device's matrix product), by width"
 
