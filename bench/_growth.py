@@ -30,7 +30,7 @@ def growth(
             for spent, path in zip(costs, paths, strict=True):
                 spent.append(run_child(_run(path, backend, scratch, *options)))
         seconds = [median(cost.seconds for cost in spent) for spent in costs]
-        # Weighted by 1/seconds: the spread of a timing grows with it, so a share counts alike everywhere.
+        # By relative residuals: the noise of a timing grows with it.
         slope, constant = np.polyfit(FACTORS, seconds, 1, w=1 / np.array(seconds))
         for factor, second, spent in zip(FACTORS, seconds, costs, strict=True):
             cells.append(
