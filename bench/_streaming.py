@@ -89,7 +89,7 @@ def overlap(backend: Backend, dim: int, rows: int, repeats: int, scratch: Path) 
     options = RunConfig(pools=("all",), num_bins=1, counts=(2,), repeats=1)
     prepared = prepare(write(scratch / f"one{dim}", size), options, backend)
     (plan,), (pool,) = prepared.plans, prepared.plans[0].pools
-    everything = np.ones(len(pool.rows), bool)
+    everything = np.ones(pool.rows.atoms.count, bool)
     categories = range(len(pool.rows.atoms.categories))
     with prepared.artifact.open_rows(prepared.layers[0]) as reader, one_thread_blas():
 

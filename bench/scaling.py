@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import _card, _shell
-from bench._growth import FACTORS, growth, start
+from bench._growth import growth, sizes, start
 from bench._streaming import overlap, products
-from bench._synthetic import Size
 from bench._tables import plain_table
 
 DIMS = (576, 1024, 2048)
@@ -26,14 +25,15 @@ DIMS = (576, 1024, 2048)
 MEASURES = (
     "products: bfloat16 rows in memory to moments, by the backend, and on a CPU its tiles alone on "
     "float64 rows, as the library has them; overlap: rows from a file to moments, "
-    "against reading alone and multiplying alone; growth: `spectra run` over more and more traces, "
-    "the rows' own share (one pool, one bin, one small subsample) and the whole job, as processes; "
+    "against reading alone and multiplying alone; growth: `spectra run` over more traces and over "
+    "longer steps, the rows' own share (one pool, one bin, one small subsample) and, over more "
+    "traces, the whole job, as processes; "
     "start: `spectra run --help` and a run over two short traces, as processes"
 )
 METHOD = (
     "medians of wall times after a warm-up, tasks in turns; processes from start to end. Growth: "
-    "least squares of time over traces, by relative residuals; its constant is the start-up, and "
-    "what is left of each time is compared with the slope times the traces"
+    "least squares of time over rows, by relative residuals; its constant is the start-up, and "
+    "what is left of each time is compared with the slope times the rows"
 )
 FLOOR = "the BLAS's syrk on all cores on float64 rows (a device's matrix product), by width"
 
@@ -57,14 +57,17 @@ def main(
     widths = _shell.integers("--dims", dims) or DIMS
     out = _shell.recorder()
     rates = _card.rates(chosen.name, 1024 if chosen.name == "cpu" else 4096, 1 << 28)
-    sizes = {
+    measured = {
         "dims": list(widths),
         "rows": rows,
-        "growth": [Size(widths[0], traces * factor).describe() for factor in FACTORS],
+        "growth": {
+            f"more {grown}": [size.describe() for size in of_kind]
+            for grown, of_kind in sizes(widths[0], traces).items()
+        },
         "repeats": repeats,
         "backend": chosen.name,
     }
-    card = _card.card("scaling", f"{MEASURES}; {METHOD}", sizes, {"how": FLOOR, **rates})
+    card = _card.card("scaling", f"{MEASURES}; {METHOD}", measured, {"how": FLOOR, **rates})
     out.print("\n".join(_card.lines(card)), soft_wrap=True)
     with tempfile.TemporaryDirectory() as scratch, Console(stderr=True).status("") as status:
         found: dict[str, list[Cell]] = {"products": [], "overlap": []}
@@ -85,7 +88,7 @@ def main(
 TITLES = {
     "products": "Products of rows in memory",
     "overlap": "Reading beside products: seconds",
-    "growth": "Growth with traces, whole processes",
+    "growth": "Growth with rows, whole processes",
     "start": "From a cold start, whole processes",
 }
 

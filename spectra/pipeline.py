@@ -163,7 +163,7 @@ def _run_model(
             with stages("statistics"):
                 compiled.result()
                 for result in results:
-                    made = pool_records(result, plan.pairs, config.chosen, backend.name, locate)
+                    made = pool_records(result, config.chosen, backend.name, locate)
                     _add_pool(gathered, prepared, layer, result, made, config, mode)
             gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
     gathered.files[TABLE_FILE] = table(iter(gathered.rows))

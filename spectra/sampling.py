@@ -17,6 +17,8 @@ from spectra.grouping import Group, Ints
 
 SMALLEST_COUNT = 32
 LARGEST_COUNT = 4096
+CHUNK = 1 << 17
+"""Keys that are drawn at a time, so that a large group's take no memory."""
 
 
 def default_counts(largest_group: int) -> tuple[int, ...]:
@@ -33,6 +35,13 @@ def nested_sample(group: Group, rows: int, count: int, pool: str, repeat: int, s
     labels = f"{group.kind}\0{group.segment}\0{group.category}"
     key = f"{seed}\0token_count_sweep\0{pool}\0{labels}\0{repeat}"
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    keys = np.random.PCG64(int.from_bytes(digest, "big")).random_raw(rows)
-    smallest = np.argpartition(keys, count - 1)[:count] if count < rows else np.arange(rows)
-    return np.asarray(smallest[np.argsort(keys[smallest], kind="stable")], dtype=np.int64)
+    bits = np.random.PCG64(int.from_bytes(digest, "big"))
+    keys, places = np.empty(0, np.uint64), np.empty(0, np.int64)
+    for start in range(0, rows, CHUNK):
+        here = np.arange(start, min(start + CHUNK, rows))
+        keys = np.concatenate([keys, np.asarray(bits.random_raw(len(here)))])
+        places = np.concatenate([places, here])
+        if len(keys) > count:
+            smallest = np.argpartition(keys, count - 1)[:count]
+            keys, places = keys[smallest], places[smallest]
+    return np.asarray(places[np.argsort(keys, kind="stable")])

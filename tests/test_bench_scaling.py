@@ -51,8 +51,9 @@ def test_growth_is_proportional_after_the_start(
     commands: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     cells = _growth.growth(8, 1, 2, "cpu", tmp_path)
-    assert [cell["traces"] for cell in cells] == list(FACTORS) * 2
-    assert len(commands) == 2 * 2 * len(FACTORS)
+    assert [cell["rows"] for cell in cells] == [960 * factor for factor in FACTORS] * 3
+    assert [cell["steps"] for cell in cells] == [40, 80, 160, 320] * 2 + [40] * 4
+    assert len(commands) == 2 * 3 * len(FACTORS)
     for cell in cells:
         assert cell["start_up"] == pytest.approx(2.0)
         assert cell["over_proportional"] == pytest.approx(1.0)

@@ -132,15 +132,18 @@ def test_every_row_is_read_once_and_prompts_are_not_rows(
             return plain(self, start, stop, out)
 
         monkeypatch.setattr(RowReader, "read", counting)
-        pools = [p.rows for p in layer_plan.pools]
+        pools, steps = [p.rows for p in layer_plan.pools], layer_plan.pairs.steps
         seen: dict[int, list[int]] = {k: [] for k in range(len(pools))}
-        for number, rows, places in source.blocks(pools, [np.ones(len(p), bool) for p in pools]):
+        for number, rows, places in source.blocks(
+            pools, [np.ones(p.atoms.count, bool) for p in pools]
+        ):
             seen[number] += places.tolist()
             for row, place in zip(rows.astype(np.float64), places, strict=True):
-                step = int(pools[number].step[place])
-                begin, stop = pools[number].steps.start[step], pools[number].steps.stop[step]
+                run = int(np.searchsorted(pools[number].first, place, side="right")) - 1
+                step = int(pools[number].step[run])
+                begin, stop = steps.start[step], steps.stop[step]
                 expected = {
-                    "all": states[pools[number].token[place]],
+                    "all": states[begin + place - layer_plan.pairs.first[step]],
                     "first": states[begin],
                     "last": states[stop - 1],
                     "mean": states[begin:stop].mean(axis=0),
@@ -226,10 +229,9 @@ def test_memory_is_planned_by_the_smaller_of_rows_and_moments() -> None:
     rng = np.random.default_rng(0)
     atoms = Atoms(tuple("abcdefgh"), 10)
     grid = rng.integers(0, 2, 400_000) * 10 + rng.integers(0, 10, 400_000)
-    atom = (rng.integers(0, 8, 400_000) * 30 + grid).astype(np.int32)
-    zeros = np.zeros(400_000, np.int64)
-    steps: Any = None
-    rows = PooledRows("first", zeros, zeros.astype(np.int32), atom, atoms, steps)
+    atom = rng.integers(0, 8, 400_000) * 30 + grid
+    pairs: Any = None
+    rows = PooledRows("first", np.arange(400_001), np.arange(400_000), atom, atoms, pairs)
     made = plan.PoolPlan.of(rows, 4096, 2, (64,), 1, 0)
     assert not made.large.any()
     moment = 8 * 4096**2
@@ -318,7 +320,7 @@ def test_reading_goes_on_while_rows_are_used(
     with prepared.artifact.open_rows(prepared.artifact.layer()) as reader:
         monkeypatch.setattr(RowReader, "read", telling)
         source = stream.Stream(reader, prepared.plans[0].pairs, Clock())
-        blocks = source.blocks([pool], [np.ones(len(pool), bool)])
+        blocks = source.blocks([pool], [np.ones(pool.atoms.count, bool)])
         next(blocks)
         assert second.wait(30)
         blocks.close()

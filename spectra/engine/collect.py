@@ -16,10 +16,10 @@ from spectra.linalg import F64
 class RowStore:
     """Chosen rows of a pool, kept in their stored precision, looked up by row number."""
 
-    def __init__(self, chosen: NDArray[np.bool_], dim: int, dtype: np.dtype[Any]) -> None:
-        """Room for the chosen ([N] bool) rows of width dim."""
-        self._numbers = np.flatnonzero(chosen)
-        self._rows = np.empty((len(self._numbers), dim), dtype)
+    def __init__(self, numbers: Ints, dim: int, dtype: np.dtype[Any]) -> None:
+        """Room for the rows of width dim that have these sorted numbers."""
+        self._numbers = numbers
+        self._rows = np.empty((len(numbers), dim), dtype)
 
     def put(self, numbers: Ints, rows: NDArray[np.generic]) -> None:
         """Keep rows [m, d] under their numbers [m], all of them chosen."""
@@ -47,9 +47,7 @@ class Collector:
     ) -> None:
         """Collect the rows of `categories`; `lasting` outlives the sweep."""
         self._plan, self._lasting, self._shift, self._backend = plan, lasting, shift, backend
-        stored = plan.stored(categories)
-        self._store = RowStore(stored, plan.dim, dtype)
-        self._kinds = stored + 2 * (plan.lasting & plan.among(categories)).astype(np.int8)
+        self._store = RowStore(plan.stored(categories), plan.dim, dtype)
         self._dtype = dtype
         self._buffers: dict[int, NDArray[Any]] = {}
         self._filled: dict[int, int] = {}
@@ -57,12 +55,12 @@ class Collector:
 
     def add(self, rows: NDArray[Any], numbers: Ints) -> None:
         """Take rows [m, d] with their row numbers [m]."""
-        kinds, atoms = self._kinds[numbers], self._plan.rows.atom[numbers]
-        for store, kind in ((self._store, 1), (self._lasting, 2)):
-            mine = kinds == kind
+        atoms, lasting = self._plan.rows.atom_of(numbers), self._plan.lasts(numbers)
+        in_large = self._plan.large[atoms]
+        for store, mine in ((self._store, ~in_large & ~lasting), (self._lasting, lasting)):
             if mine.any():
                 store.put(numbers[mine], rows[mine])
-        large = np.flatnonzero(self._plan.large[atoms])
+        large = np.flatnonzero(in_large)
         large = large[np.argsort(atoms[large], kind="stable")]
         borders = np.flatnonzero(np.diff(atoms[large])) + 1
         for members in np.split(large, borders) if len(large) else ():
@@ -76,7 +74,7 @@ class Collector:
 
     def rows(self, numbers: Ints) -> NDArray[Any]:
         """Stored rows [m, d] by number, wherever they are kept."""
-        lasting = self._plan.lasting[numbers]
+        lasting = self._plan.lasts(numbers)
         if lasting.all():
             return self._lasting.get(numbers)
         rows = np.empty((len(numbers), self._plan.dim), self._dtype)

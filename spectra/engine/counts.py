@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.grouping import Group, Ints
-from spectra.pooling import PooledRows, StepTokens
+from spectra.pooling import PooledRows
 
 
 class Counts(NamedTuple):
@@ -23,23 +23,24 @@ class Counts(NamedTuple):
 class CountTable:
     """Counts by atom, from which every group's follow."""
 
-    def __init__(self, rows: PooledRows, pairs: StepTokens) -> None:
+    def __init__(self, rows: PooledRows) -> None:
         """Tabulate one pool."""
         self._atoms = rows.atoms
-        bins = max(rows.atoms.num_bins, 1)
-        # Rows are in order of step, and in a step in order of bin: equal ones are neighbours. A
-        # step has one segment and category but, by token depth, may have rows in several bins.
-        new_step = np.diff(rows.step, prepend=np.int32(-1)) != 0
-        new_bin = new_step | (np.diff(rows.atom, prepend=np.int32(-1)) != 0)
-        step, atom = rows.step[new_bin], rows.atom[new_bin]
-        self._steps_in_bins = self._grid(atom)
-        self._steps = self._grid(rows.atom[new_step] // bins * bins)
-        self._rows = self._tokens = self._grid(rows.atom)
+
+        def grid(weights: NDArray[np.integer | np.bool_]) -> Ints:
+            return rows.per_atom(weights).reshape(rows.atoms.shape)
+
+        # A step has one segment and category but, by token depth, may have runs in several bins:
+        # each of those has the step, and so has, once, whatever holds them all.
+        self._steps_in_bins = grid(np.ones_like(rows.step))
+        self._steps = grid(np.diff(rows.step, prepend=-1) != 0)
+        self._rows = self._tokens = grid(rows.length)
         if rows.pool != "all":
-            self._tokens = self._grid(rows.atom, np.diff(pairs.first)[rows.step])
-        traces = int(rows.steps.trace.max(initial=-1)) + 1
+            self._tokens = grid(rows.pairs.count[rows.step])
+        trace = rows.pairs.steps.trace
+        traces = int(trace.max(initial=-1)) + 1
         present = np.zeros((traces, rows.atoms.count), bool)
-        present[rows.steps.trace[step], atom] = True
+        present[trace[rows.step], rows.atom] = True
         self._present = present.reshape(traces, *rows.atoms.shape)
 
     def of(self, group: Group) -> Counts:
@@ -53,7 +54,3 @@ class CountTable:
             int(steps[cells].sum()),
             int(traces.sum()),
         )
-
-    def _grid(self, atom: NDArray[np.integer], weights: Ints | None = None) -> Ints:
-        flat = np.bincount(atom, weights, minlength=self._atoms.count)
-        return flat.astype(np.int64).reshape(self._atoms.shape)

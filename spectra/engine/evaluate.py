@@ -52,7 +52,7 @@ def plan_layer(
     pairs = StepTokens.of(steps, dropped)
     plans = [
         PoolPlan.of(
-            pooled_rows(pool, steps, pairs, config.num_bins, config.depth),
+            pooled_rows(pool, pairs, config.num_bins, config.depth),
             dim,
             8 if pool == "mean" else itemsize,
             config.counts,
@@ -133,7 +133,7 @@ def _reading(progress: Progress, reader: RowReader) -> Callable[[int], None]:
 
 
 def _refuse_bad(stream: Stream, locate: Callable[[int], str]) -> None:
-    bad = stream.bad[np.isin(stream.bad, stream.pairs.token)]
+    bad = stream.bad[stream.pairs.hold(stream.bad)]
     if len(bad):
         raise NonFiniteRowsError(
             f"{locate(int(bad[0]))}: the hidden state holds NaN or infinity (--nonfinite error). "

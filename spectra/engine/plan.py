@@ -46,8 +46,8 @@ class PoolPlan:
         atom_rows: [atoms] rows of each atom.
         counts: the sweep's grid.
         samples: the sweep's subsamples.
-        lasting: [N] rows needed after their own category is done (subsamples, and groups across
-            categories that have at most d rows).
+        lasting: sorted numbers of the rows needed after their own category is done (subsamples,
+            and groups across categories that have at most d rows).
     """
 
     rows: PooledRows
@@ -56,7 +56,7 @@ class PoolPlan:
     atom_rows: Ints
     counts: tuple[int, ...]
     samples: tuple[Sample, ...]
-    lasting: NDArray[np.bool_]
+    lasting: Ints
 
     @classmethod
     def of(
@@ -69,17 +69,16 @@ class PoolPlan:
         seed: int,
     ) -> PoolPlan:
         """Plan a pool of `rows` [N, dim] whose values take `itemsize` bytes as stored."""
-        atom_rows = np.bincount(rows.atom, minlength=rows.atoms.count).astype(np.int64)
+        atom_rows = rows.per_atom(rows.length)
         counts = counts or default_counts(len(rows))
         samples = tuple(_samples(rows, atom_rows, counts, repeats, seed))
-        lasting = np.zeros(len(rows), dtype=bool)
-        for sample in samples:
-            lasting[sample.rows] = True
+        lasting = [sample.rows for sample in samples]
         for group in rows.atoms.basic_groups() + rows.atoms.depth_groups():
             mask = rows.atoms.mask(group)
             if group.category is None and atom_rows[mask].sum() <= dim:
-                lasting |= mask[rows.atom]
-        return cls(rows, dim, dim * itemsize, atom_rows, counts, samples, lasting)
+                lasting.append(rows.numbers(np.flatnonzero(mask[rows.atom])))
+        needed = np.unique(np.concatenate([np.empty(0, np.int64), *lasting]))
+        return cls(rows, dim, dim * itemsize, atom_rows, counts, samples, needed)
 
     def twins(self) -> dict[Group, Group]:
         """Each group with the same rows as an earlier one in file order, and that one."""
@@ -98,15 +97,24 @@ class PoolPlan:
         """[atoms] whether an atom is kept as moments."""
         return self.atom_rows > self.dim
 
-    def stored(self, categories: range) -> NDArray[np.bool_]:
-        """[N] whether a row of these categories is stored as a row while they are processed."""
-        return ~self.large[self.rows.atom] & self.among(categories) & ~self.lasting
+    def stored(self, categories: range) -> Ints:
+        """Sorted numbers of what is stored as rows while these categories are processed."""
+        small = ~self.large & self.among(categories)
+        numbers = self.rows.numbers(np.flatnonzero(small[self.rows.atom]))
+        return numbers[~self.lasts(numbers)]
+
+    def lasts(self, numbers: Ints) -> NDArray[np.bool_]:
+        """Whether each row is among `lasting`."""
+        found = np.searchsorted(self.lasting, numbers)
+        here = found < len(self.lasting)
+        here[here] = self.lasting[found[here]] == numbers[here]
+        return here
 
     def among(self, categories: range) -> NDArray[np.bool_]:
-        """[N] whether a row belongs to one of these categories."""
-        per_category = self.rows.atoms.count // max(len(self.rows.atoms.categories), 1)
-        category = self.rows.atom // max(per_category, 1)
-        return (category >= categories.start) & (category < categories.stop)
+        """[atoms] whether an atom belongs to one of these categories."""
+        grid = np.zeros(self.rows.atoms.shape, bool)
+        grid[categories.start : categories.stop] = True
+        return grid.ravel()
 
     def fixed(self, limit: Limit) -> Bytes:
         """Memory besides the categories' own: lasting rows, and the moments of groups.
@@ -122,12 +130,14 @@ class PoolPlan:
         within = (self._sizes.sum(axis=1) > self.dim).sum(axis=1)
         within += 2 * (self._sizes.sum(axis=(1, 2)) > self.dim)
         large += int(within.max(initial=0))
-        return limit.place(int(self.lasting.sum()) * self.row_bytes, large * self._moment_bytes)
+        return limit.place(len(self.lasting) * self.row_bytes, large * self._moment_bytes)
 
     def by_category(self, limit: Limit) -> list[Bytes]:
         """Memory that each category's rows and atoms take during its sweep."""
-        kept = np.bincount(self.rows.atom[~self.lasting], minlength=self.rows.atoms.count)
-        small = (kept * ~self.large).reshape(self._sizes.shape).sum(axis=(1, 2))
+        lasting = np.bincount(self.rows.atom_of(self.lasting), minlength=self.rows.atoms.count)
+        small = (
+            ((self.atom_rows - lasting) * ~self.large).reshape(self._sizes.shape).sum(axis=(1, 2))
+        )
         atoms = self.large.reshape(self._sizes.shape).sum(axis=(1, 2))
         rows = (small + atoms * BUFFER_ROWS) * self.row_bytes
         return list(map(limit.place, rows.tolist(), (atoms * self._moment_bytes).tolist()))
@@ -186,7 +196,6 @@ def _samples(
         fitting = tuple(count for count in counts if count <= size)
         if not fitting:
             continue
-        members = np.flatnonzero(mask[rows.atom])
         for repeat in range(repeats):
             chosen = nested_sample(group, size, fitting[-1], rows.pool, repeat, seed)
-            yield Sample(group, repeat, members[chosen], fitting)
+            yield Sample(group, repeat, rows.members(mask, chosen), fitting)

@@ -20,7 +20,7 @@ from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
 from spectra.linalg import F64, Spectra, Wanted
 from spectra.linalg.rowspace import Blocks
-from spectra.pooling import PooledRows, StepTokens
+from spectra.pooling import PooledRows, kept_before, ranges
 from spectra.route import DEFAULT_ALPHA_RANKS
 
 Progress = Callable[[str, int, int], None]
@@ -107,7 +107,7 @@ class PoolJob:
     def finish(self, stream: Stream, bad: Ints) -> None:
         """Repair unresolved spectra, row-normalise, note bad rows; nothing may be solving."""
         rows, result = self._plan.rows, self.result
-        result.bad, result.bad_tokens = _bad_rows(rows, stream.pairs, bad)
+        result.bad, result.bad_tokens = _bad_rows(rows, bad)
         result.spectra = all_repaired(
             self._solver.results, lambda group: self._group_blocks(group, stream)
         )
@@ -166,8 +166,7 @@ class PoolJob:
         rows = self._plan.rows
 
         def blocks() -> Iterator[F64]:
-            wanted = rows.atoms.mask(group)[rows.atom]
-            for _, block, _ in stream.blocks([rows], [wanted]):
+            for _, block, _ in stream.blocks([rows], [rows.atoms.mask(group)]):
                 yield block.astype(np.float64)
 
         return blocks
@@ -204,17 +203,19 @@ def _numbers_by_atom(plan: PoolPlan) -> list[Ints]:
     """Of each atom kept as rows their numbers, in order; of the others none."""
     atom, sizes = plan.rows.atom, np.where(plan.large, 0, plan.atom_rows)
     small = np.flatnonzero(~plan.large[atom])
-    order = small[np.argsort(atom[small], kind="stable")]
-    return np.split(order, np.cumsum(sizes)[:-1])
+    numbers = plan.rows.numbers(small[np.argsort(atom[small], kind="stable")])
+    return np.split(numbers, np.cumsum(sizes)[:-1])
 
 
-def _bad_rows(rows: PooledRows, pairs: StepTokens, bad: Ints) -> tuple[Ints, Ints]:
-    """Numbers of a pool's rows that rest on a bad token, and that token."""
+def _bad_rows(rows: PooledRows, bad: Ints) -> tuple[Ints, Ints]:
+    """Numbers of a pool's rows that rest on a bad token (sorted, none dropped), and that token."""
+    low, high = rows.tokens()
+    before, after = np.searchsorted(bad, low), np.searchsorted(bad, high)
     if rows.pool == "mean":
-        low = pairs.token[pairs.first[rows.step]]
-        high = pairs.token[pairs.first[rows.step + 1] - 1] + 1
-    else:
-        low, high = rows.token, rows.token + 1
-    before = np.searchsorted(bad, low)
-    numbers = np.flatnonzero(np.searchsorted(bad, high) > before)
-    return numbers, bad[before[numbers]]
+        found = np.flatnonzero(after > before)
+        return found, bad[before[found]]
+    found = ranges(before, after - before)
+    run = np.repeat(np.arange(len(low)), after - before)
+    dropped = rows.pairs.dropped
+    places = kept_before(bad[found], dropped) - kept_before(low, dropped)[run]
+    return rows.first[run] + places, bad[found]

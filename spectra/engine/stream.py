@@ -14,7 +14,7 @@ from spectra.artifacts import RowReader
 from spectra.engine.clock import Clock
 from spectra.finite import nonfinite_rows
 from spectra.grouping import Ints
-from spectra.pooling import PooledRows, StepTokens
+from spectra.pooling import PooledRows, StepTokens, kept_before, kept_tokens, ranges
 
 BLOCK_BYTES = 16 << 20
 Progress = Callable[[int], None]
@@ -51,9 +51,9 @@ class Stream:
         wanted: Sequence[NDArray[np.bool_]],
         progress: Progress = lambda rows: None,
     ) -> Generator[Block]:
-        """The wanted rows ([N] a pool) of several pools from one pass; each row exactly once."""
+        """The rows of wanted atoms ([atoms] a pool) of several pools, in one pass, each once."""
         sources = [
-            (_Means if rows.pool == "mean" else _Picks)(number, rows, want, self.pairs)
+            (_Means if rows.pool == "mean" else _Picks)(number, rows, want)
             for number, (rows, want) in enumerate(zip(pools, wanted, strict=True))
         ]
         size = max(1, BLOCK_BYTES // (self.reader.dim * self.reader.dtype.itemsize))
@@ -113,75 +113,71 @@ def scan_bad_rows(reader: RowReader, progress: Progress) -> Ints:
     return np.concatenate(found)
 
 
-class _Picks:
-    """Pools whose rows are token rows: all, first, last."""
+class _Runs:
+    """A pool's runs of wanted atoms, sorted by their first token."""
 
-    def __init__(
-        self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_], pairs: StepTokens
-    ) -> None:
-        self._pool, self._wanted, self._tokens = pool, wanted, rows.token
-        self._order: Ints | None = None
-        if np.any(rows.token[1:] < rows.token[:-1]):
-            # Steps that overlap, or samples out of file order, leave the index unsorted.
-            self._order = np.argsort(rows.token, kind="stable")
-            self._tokens = rows.token[self._order]
+    def __init__(self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_]) -> None:
+        self._pool, self._dropped = pool, rows.pairs.dropped
+        runs = np.flatnonzero(wanted[rows.atom])
+        low, high = (border[runs] for border in rows.tokens())
+        order = np.argsort(low, kind="stable")
+        self._low, self._high, self._runs = low[order], high[order], runs[order]
+        self._number = rows.first[self._runs]
+        # Steps that overlap may end in another order than they begin.
+        self._reach = np.maximum.accumulate(self._high)
 
     def needs(self, start: int, stop: int) -> bool:
-        return len(self._within(start, stop)[0]) > 0
+        return len(self._within(start, stop)) > 0
+
+    def _within(self, start: int, stop: int) -> Ints:
+        """Places of the runs that have tokens in a range of rows."""
+        low = int(np.searchsorted(self._reach, start, side="right"))
+        here = np.arange(low, int(np.searchsorted(self._low, stop)))
+        return here[self._high[here] > start]
+
+
+class _Picks(_Runs):
+    """Pools whose rows are token rows: all, first, last."""
 
     def take(self, raw: NDArray[Any], start: int, stop: int) -> Iterator[Block]:
-        numbers, tokens = self._within(start, stop)
+        here = self._within(start, stop)
+        if len(here) == 0:
+            return
+        low, high = self._low[here], self._high[here]
+        begin = kept_before(np.maximum(low, start), self._dropped)
+        count = kept_before(np.minimum(high, stop), self._dropped) - begin
+        tokens = kept_tokens(ranges(begin, count), self._dropped)
+        numbers = ranges(self._number[here] + begin - kept_before(low, self._dropped), count)
         if len(numbers):
             yield Block(self._pool, raw[tokens - start], numbers)
 
-    def _within(self, start: int, stop: int) -> tuple[Ints, Ints]:
-        """Numbers of the wanted rows in a range of tokens, and their tokens, in file order."""
-        low, high = np.searchsorted(self._tokens, (start, stop))
-        numbers = np.arange(low, high) if self._order is None else self._order[low:high]
-        here = self._wanted[numbers]
-        return numbers[here], self._tokens[low:high][here]
 
-
-class _Means:
+class _Means(_Runs):
     """The mean pool: sums over each step's tokens, carried across block borders."""
 
-    def __init__(
-        self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_], pairs: StepTokens
-    ) -> None:
-        self._pool = pool
-        numbers = np.flatnonzero(wanted)
-        step = rows.step[numbers]
-        first, last = pairs.token[pairs.first[step]], pairs.token[pairs.first[step + 1] - 1]
-        order = np.argsort(first, kind="stable")
-        self._numbers, self._first, self._stop = numbers[order], first[order], last[order] + 1
-        self._tokens = np.diff(pairs.first)[step][order]
-        self._reach = np.maximum.accumulate(self._stop) if len(order) else self._stop
+    def __init__(self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_]) -> None:
+        super().__init__(pool, rows, wanted)
+        self._tokens = rows.pairs.count[rows.step[self._runs]]
         self._open: dict[int, NDArray[np.float64]] = {}
         self._wide = np.empty((0, 0))
 
-    def needs(self, start: int, stop: int) -> bool:
-        low, high = self._span(start, stop)
-        return high > low
-
     def take(self, raw: NDArray[Any], start: int, stop: int) -> Iterator[Block]:
-        low, high = self._span(start, stop)
-        here = np.arange(low, high)
-        here = here[self._stop[low:high] > start]
+        here = self._within(start, stop)
         if len(here) == 0:
             return
-        begin = np.maximum(self._first[here], start) - start
-        end = np.minimum(self._stop[here], stop) - start
+        begin = np.maximum(self._low[here], start) - start
+        end = np.minimum(self._high[here], stop) - start
         sums = self._range_sums(raw, begin, end)
-        for place in np.flatnonzero(self._first[here] < start):
+        for place in np.flatnonzero(self._low[here] < start):
             sums[place] += self._open.pop(int(here[place]))
-        unfinished = self._stop[here] > stop
+        unfinished = self._high[here] > stop
         for place in np.flatnonzero(unfinished):
             self._open[int(here[place])] = sums[place].copy()
         done = here[~unfinished]
         if len(done):
             # Divided, not multiplied by an inverse: equal rows must have exactly their mean.
             yield Block(
-                self._pool, sums[~unfinished] / self._tokens[done, None], self._numbers[done]
+                self._pool, sums[~unfinished] / self._tokens[done, None], self._number[done]
             )
 
     def _range_sums(self, raw: NDArray[Any], begin: Ints, end: Ints) -> NDArray[np.float64]:
@@ -194,9 +190,3 @@ class _Means:
         # reduceat sums from each border to the next: the even ones are ranges, the odd ones gaps.
         borders = np.stack([begin - low, end - low], axis=1).ravel()
         return np.asarray(np.add.reduceat(values, borders, axis=0)[::2])
-
-    def _span(self, start: int, stop: int) -> tuple[int, int]:
-        """Steps, sorted by first token, that can overlap the block."""
-        return int(np.searchsorted(self._reach, start, side="right")), int(
-            np.searchsorted(self._first, stop)
-        )

@@ -11,7 +11,6 @@ import numpy as np
 from spectra.engine import CountTable, PoolResult, statistics
 from spectra.grouping import Group
 from spectra.linalg import F64
-from spectra.pooling import StepTokens
 from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
 from spectra.statistics import Convention, Summary
@@ -33,13 +32,12 @@ class PoolRecords:
 
 def pool_records(
     result: PoolResult,
-    pairs: StepTokens,
     convention: Convention,
     platform: str,
     locate: Callable[[int], str],
 ) -> PoolRecords:
     """Records, routes and curves of one pool; `locate` names a token row for people."""
-    maker = _Maker(result, pairs, convention, platform, locate)
+    maker = _Maker(result, convention, platform, locate)
     return PoolRecords(maker.records(), maker.routes(), maker.curves())
 
 
@@ -47,7 +45,6 @@ class _Maker:
     def __init__(
         self,
         result: PoolResult,
-        pairs: StepTokens,
         convention: Convention,
         platform: str,
         locate: Callable[[int], str],
@@ -56,7 +53,7 @@ class _Maker:
         self._locate = locate
         self._atoms = result.plan.rows.atoms
         self._dim = result.plan.dim
-        self._table = CountTable(result.plan.rows, pairs)
+        self._table = CountTable(result.plan.rows)
         self._bad = self._bad_groups()
 
     def records(self) -> dict[Group, Record]:
@@ -162,7 +159,7 @@ class _Maker:
         rows, result = self._result.plan.rows, self._result
         if len(result.bad) == 0:
             return {}
-        atoms = rows.atom[result.bad]
+        atoms = rows.atom_of(result.bad)
         sentences = {}
         for group in self._atoms.basic_groups() + self._atoms.depth_groups():
             members = np.flatnonzero(self._atoms.mask(group)[atoms])
