@@ -6,7 +6,7 @@ hold it. Everything here follows from the index alone, before any state is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -83,6 +83,11 @@ class Steps:
     position: Ints
     siblings: Ints
     categories: tuple[str, ...]
+
+    @property
+    def num_traces(self) -> int:
+        """Number of traces, up to the last that has steps."""
+        return int(self.trace.max(initial=-1)) + 1
 
     @property
     def length(self) -> Ints:
@@ -169,6 +174,15 @@ class Atoms:
         grid = np.zeros(self.shape, dtype=bool)
         grid[self.cells(group)] = True
         return grid.ravel()
+
+    def across_categories(self) -> Iterator[NDArray[np.bool_]]:
+        """[count] masks of what is added up over categories: segments (and none), bins, both."""
+        _, segments, bins = self.shape
+        for segment in (slice(None), *range(segments)):
+            for depth_bin in (slice(None), *range(bins)):
+                grid = np.zeros(self.shape, dtype=bool)
+                grid[:, segment, depth_bin] = True
+                yield grid.ravel()
 
     def basic_groups(self) -> list[Group]:
         """Global, segments, categories and their crossings, in file order."""

@@ -186,8 +186,9 @@ def _record(
     """The record of one spectrum, in floats."""
     summary = summary_of_values(values, rows, dim, chosen)
     status = STATUSES[int(summary.status)]
+    found: dict[str, Any] = {name: value_or_none(getattr(summary, name)) for name in METRICS}
     return Record(
-        **{name: value_or_none(getattr(summary, name)) for name in METRICS},
+        **found,
         num_rows=rows, num_tokens=None, num_steps=None, num_traces=None,
         rank_ceiling=int(summary.rank_ceiling), se=None, status=status,
         reason=reason(status, rows, int((values > 0).sum()), chosen, why), method=method,

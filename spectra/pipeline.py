@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from spectra import strict_json
-from spectra.artifacts import Layer, Sample, find_artifacts
+from spectra.artifacts import Layer, find_artifacts
 from spectra.backend import Backend, Mode, precision_advice, select_backend
 from spectra.engine import (
     Clock,
@@ -34,11 +33,12 @@ from spectra.outputs import (
     SweepOptions,
     commit,
     documents,
+    jackknife_head,
     pool_records,
     pool_rows,
     table,
 )
-from spectra.preparation import Prepared, prepare
+from spectra.preparation import Prepared, locator, prepare
 from spectra.provenance import Accuracy, Stages, input_identity, versions
 from spectra.record import Record
 
@@ -150,7 +150,7 @@ def _run_model(
 ) -> ModelRun:
     stages, mode = Stages(), backend.mode
     with stages("plan"):
-        prepared = prepare(path, config, backend, progress)
+        prepared = prepare(path, config, backend, progress).without_steps()
     artifact = prepared.artifact
     locate = locator(artifact.index.samples)
     gathered = _Gathered([*prepared.warnings, *advice])
@@ -159,11 +159,15 @@ def _run_model(
         compiled = beside.submit(compile_ahead, dim, config.chosen, backend.name)
         for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
             with artifact.open_rows(layer) as reader, stages(Profile.main):
-                results = evaluate_layer(plan, reader, config, backend, progress, locate, clock)
+                results = evaluate_layer(
+                    plan, reader, config, backend, progress, prepared.blocks, clock
+                )
             with stages("statistics"):
                 compiled.result()
                 for result in results:
-                    made = pool_records(result, config.chosen, backend.name, locate)
+                    made = pool_records(
+                        result, prepared.blocks, config.chosen, backend.name, locate
+                    )
                     _add_pool(gathered, prepared, layer, result, made, config, mode)
             gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
     gathered.files[TABLE_FILE] = table(iter(gathered.rows))
@@ -250,6 +254,7 @@ def _pool_files(
         config.chosen.asdict(),
         mode,
         prepared.names.asdict(),
+        jackknife_head(prepared.blocks) if config.weighs else None,
     )
     sweep = SweepOptions(result.plan.counts, config.repeats, config.seed, rows.pool)
     primary = layer.index == artifact.config.layer
@@ -261,22 +266,10 @@ def _pool_files(
     }
 
 
-def locator(samples: Sequence[Sample]) -> Callable[[int], str]:
-    """Names a global token row: its sample and its place in it."""
-    ordered = sorted(samples, key=lambda sample: sample.global_offset)
-    offsets = [sample.global_offset for sample in ordered]
-
-    def locate(row: int) -> str:
-        sample = ordered[bisect_right(offsets, row) - 1]
-        return f"sample {sample.sample_id!r}, token {row - sample.global_offset} (row {row})"
-
-    return locate
-
-
 def _nonfinite_warnings(
     layer: Layer, plan: LayerPlan, results: Sequence[PoolResult], locate: Callable[[int], str]
 ) -> list[str]:
-    found = np.unique(np.concatenate([plan.dropped, *(result.bad_tokens for result in results)]))
+    found = np.unique(np.concatenate([plan.dropped, *(result.bad_behind for result in results)]))
     if len(found) == 0:
         return []
     what = "were left out" if len(plan.dropped) else "leave their groups undefined"

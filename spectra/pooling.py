@@ -110,6 +110,11 @@ class PooledRows:
         """The atom of each row."""
         return np.asarray(self.atom[np.searchsorted(self.first, numbers, side="right") - 1])
 
+    def trace_of(self, numbers: Ints) -> Ints:
+        """The trace of each row."""
+        step = self.step[np.searchsorted(self.first, numbers, side="right") - 1]
+        return np.asarray(self.pairs.steps.trace[step])
+
     def per_atom(self, weights: NDArray[np.integer | np.bool_]) -> Ints:
         """[atoms] sums of the runs' weights [R]."""
         sums = np.bincount(self.atom, weights, minlength=self.atoms.count)
@@ -168,7 +173,7 @@ def pooled_rows(pool: Pool, pairs: StepTokens, num_bins: int, depth: DepthMode) 
 def _trace_spans(pairs: StepTokens) -> tuple[Ints, Ints]:
     """Of each trace: the number of its first pair, and how many pairs it has."""
     trace = pairs.steps.trace
-    borders = np.searchsorted(trace, np.arange(int(trace.max(initial=-1)) + 2))
+    borders = np.searchsorted(trace, np.arange(pairs.steps.num_traces + 1))
     return pairs.first[borders[:-1]], np.diff(pairs.first[borders])
 
 

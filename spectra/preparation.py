@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -17,10 +19,11 @@ from spectra.categories import CategoryMap, load_map
 from spectra.engine import LayerPlan, Progress, RunConfig, plan_layer
 from spectra.engine.memory import Bytes, Limit
 from spectra.engine.stream import scan_bad_rows
-from spectra.errors import UsageError
+from spectra.errors import NonFiniteRowsError, UsageError
 from spectra.grouping import Ints, Steps
 from spectra.pooling import StepTokens
 from spectra.provenance import available_memory
+from spectra.uncertainty import Blocks
 
 OTHER = "(other)"
 MEMORY_SHARE = 0.6
@@ -51,14 +54,12 @@ class CappedNames:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An opened artifact with the plan of each layer.
-
-    Its index no longer has the steps: the plans have them as columns, in a tenth of the memory.
-    """
+    """An opened artifact with the plan of each layer."""
 
     artifact: Artifact
     layers: tuple[Layer, ...]
     names: CappedNames
+    blocks: Blocks
     plans: tuple[LayerPlan, ...]
     warnings: tuple[str, ...]
 
@@ -66,6 +67,12 @@ class Prepared:
     def planned(self) -> Bytes:
         """The largest memory that stored rows and moments take, one layer after the other."""
         return reduce(Bytes.larger, (plan.planned for plan in self.plans))
+
+    def without_steps(self) -> Prepared:
+        """With an index of bare samples: the plans have the steps, in a tenth of the memory."""
+        bare = tuple(replace(sample, steps=()) for sample in self.artifact.index.samples)
+        index = replace(self.artifact.index, samples=bare)
+        return replace(self, artifact=replace(self.artifact, index=index))
 
 
 def prepare(
@@ -90,9 +97,8 @@ def prepare(
         plan = plan_layer(steps, dim, itemsize, config, limit, dropped)
         _check_memory(plan.planned, limit, config, backend)
         plans.append(plan)
-    bare = tuple(replace(sample, steps=()) for sample in samples)
-    artifact = replace(artifact, index=replace(artifact.index, samples=bare))
-    return Prepared(artifact, layers, names, tuple(plans), (*artifact.warnings, *warnings))
+    notes = (*artifact.warnings, *warnings)
+    return Prepared(artifact, layers, names, Blocks.of(samples), tuple(plans), notes)
 
 
 def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backend) -> None:
@@ -102,17 +108,22 @@ def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backe
     fewer = "ask for fewer depth bins, or for fewer or smaller counts or repeats of the sweep"
     if limit.device is not None and needed.device > limit.device:
         raise UsageError(
-            f"moments need at least {needed.device / 1e9:.3g} GB on {device_kind(backend)}, one "
-            f"pool and category at a time; {limit.device / 1e9:.3g} GB of its free memory are for "
+            f"moments need at least {_megabytes(needed.device)} on {device_kind(backend)}, one "
+            f"pool and category at a time; {_megabytes(limit.device)} of its free memory are for "
             "them. Expected more: end other programs there (or let JAX take a larger share of it: "
             f"XLA_PYTHON_CLIENT_MEM_FRACTION), {fewer}, or run with --backend cpu."
         )
     what = "rows and moments" if limit.device is None else "rows"
     given = "--max-memory" if config.max_memory else "60 % of the memory available here"
     raise UsageError(
-        f"{what} need at least {needed.host / 1e9:.3g} GB, one pool and category at a time; "
-        f"{given} is {limit.host / 1e9:.3g} GB. Expected more: give --max-memory, or {fewer}."
+        f"{what} need at least {_megabytes(needed.host)}, one pool and category at a time; "
+        f"{given} is {_megabytes(limit.host)}. Expected more: give --max-memory, or {fewer}."
     )
+
+
+def _megabytes(size: int) -> str:
+    """Rounded up, so that what is said to be needed is enough."""
+    return f"{math.ceil(size / 1e6):,} MB"
 
 
 def category_names(
@@ -161,9 +172,34 @@ def _layers(artifact: Artifact, config: RunConfig) -> tuple[Layer, ...]:
 def _dropped(
     artifact: Artifact, layer: Layer, steps: Steps, config: RunConfig, progress: Progress
 ) -> Ints:
-    """Sorted token rows of steps that are to be left out for not being finite."""
-    if config.nonfinite != "drop":
+    """Sorted token rows of steps that are to be left out for not being finite.
+
+    Raises:
+        NonFiniteRowsError: there are some, and the run is to stop on them.
+    """
+    if config.nonfinite == "null":
         return np.empty(0, np.int64)
     with artifact.open_rows(layer) as reader:
         bad = scan_bad_rows(reader, lambda rows: progress("checking", rows, reader.num_rows))
-    return bad[StepTokens.of(steps, np.empty(0, np.int64)).hold(bad)]
+    bad = bad[StepTokens.of(steps, np.empty(0, np.int64)).hold(bad)]
+    if config.nonfinite == "error" and len(bad):
+        first = locator(artifact.index.samples)(int(bad[0]))
+        raise NonFiniteRowsError(
+            f"{first}: the hidden state holds NaN or infinity (--nonfinite error). "
+            "Expected finite values; use --nonfinite null to leave the groups undefined, or "
+            "--nonfinite drop to leave such tokens out."
+        )
+    return bad
+
+
+def locator(samples: Sequence[Sample]) -> Callable[[int], str]:
+    """Names a global token row: its sample and its place in it."""
+    filled = (sample for sample in samples if sample.num_tokens)
+    ordered = sorted(filled, key=lambda sample: sample.global_offset)
+    offsets = [sample.global_offset for sample in ordered]
+
+    def locate(row: int) -> str:
+        sample = ordered[bisect_right(offsets, row) - 1]
+        return f"sample {sample.sample_id!r}, token {row - sample.global_offset} (row {row})"
+
+    return locate

@@ -21,7 +21,8 @@ class Record:
     are None where the rows did not come from an artifact. `se` holds standard errors, or None.
     `method` is the numerical route: "moments" or "rows" (a d x d or n x n Gram matrix, in float64
     unless the run was fast), "svd" (of the rows, where a Gram matrix could not resolve the tail),
-    None where nothing was solved.
+    None where nothing was solved. `num_blocks` counts the problems or traces behind `se`; None
+    without standard errors.
     """
 
     rankme: Any
@@ -36,10 +37,11 @@ class Record:
     num_steps: int | None
     num_traces: int | None
     rank_ceiling: int
-    se: dict[str, float] | None
+    se: dict[str, float | None] | None
     status: str
     reason: str | None
     method: str | None
+    num_blocks: int | None = None
 
     def asdict(self) -> dict[str, Any]:
         """The record as a dict in file order."""

@@ -175,6 +175,77 @@ def routes(x: Floats, convention: str = "default") -> Record:
     return {**out, "mean_energy_share": share}
 
 
+# --- how sure -------------------------------------------------------------------------------------
+
+
+def standard_errors(x: Floats, block: Sequence[int], convention: str = "default") -> Record | None:
+    """First-order jackknife standard errors of rows x [n, d] that belong to these blocks [n].
+
+    With X = U diag(σ) V' (rows centred if the convention says so) and weights w on the blocks,
+    d ln λ_k / d w_b is the sum of u_ik² over block b. The metrics' derivatives by ln λ_k are
+    central differences. None with fewer than two blocks; alpha's is corrected as in
+    `alpha_variance`.
+    """
+    conv, step = CONVENTIONS[convention], 1e-5
+    names = sorted(set(block))
+    if unfit(x, conv.center) is not None or len(names) < 2 or conv.row_norm:
+        return None
+    y = x - x.mean(axis=0) if conv.center else x
+    sigma = singular_values(x, replace(conv, kept=None))
+    left = np.linalg.svd(y, full_matrices=False)[0][:, : np.count_nonzero(sigma)]
+    shares = np.array([np.sum(left[np.array(block) == name] ** 2, axis=0) for name in names])
+    center, out = statistics(sigma[: conv.kept], conv), dict[str, Any].fromkeys(METRICS)
+    for metric in METRICS:
+        if center[metric] is None:
+            continue
+        moved = np.zeros(len(names))
+        for k in range(left.shape[1]):
+            ends = []
+            for sign in (1.0, -1.0):
+                other = sigma.copy()
+                other[k] *= np.exp(sign * step / 2)  # ln λ = 2 ln σ
+                ends.append(statistics(other[: conv.kept], conv)[metric])
+            moved += (ends[0] - ends[1]) / (2 * step) * shares[:, k]
+        variance = float(np.sum(moved**2)) * len(names) / (len(names) - 1)
+        if metric == "alpha_req" and conv.alpha is not None:
+            fitted = shares[:, conv.alpha[0] - 1 : conv.alpha[1]]
+            values = min(len(x) - conv.center, x.shape[1])
+            variance = alpha_variance(variance, fitted, conv.alpha, center[metric], values)
+        out[metric] = variance**0.5
+    return out
+
+
+def alpha_variance(
+    first_order: float, shares: Floats, ranks: tuple[int, int], alpha: float, values: int
+) -> float:
+    """The variance of alpha: the jackknife's less what it counts twice (`spectra.uncertainty`).
+
+    `shares` are each block's of the fitted eigenvalues.
+    """
+    k = np.arange(ranks[0], ranks[1] + 1, dtype=np.float64)
+    deviation = np.log(k) - np.average(np.log(k), weights=1 / k)
+    slope = deviation / k / np.sum(deviation**2 / k)
+    blocks = len(shares)
+    deviations = shares - shares.mean(axis=1, keepdims=True)
+    by_axis = blocks / (blocks - 1) * np.sum(deviations**2, axis=0)
+    noise = float(np.sum(slope**2 * by_axis))
+    if alpha <= 0:
+        return first_order
+    lam, c = np.arange(1, values + 1) ** -round(alpha, 2), np.zeros(values)
+    c[ranks[0] - 1 : ranks[1]] = slope
+    v = np.concatenate(
+        [np.full(ranks[0] - 1, by_axis[0]), by_axis, np.full(values - ranks[1], by_axis[-1])]
+    )
+    pairs = 0.0
+    for i in range(values):
+        for j in range(values):
+            if lam[i] != lam[j]:
+                g = (c[i] * lam[j] - c[j] * lam[i]) / (lam[i] - lam[j])
+                pairs += g**2 * v[i] * v[j]
+    ratio = pairs / (4 * noise)
+    return first_order - min(first_order, noise) * ratio / (1 + ratio)
+
+
 # --- rows and groups ------------------------------------------------------------------------------
 
 

@@ -148,7 +148,7 @@ def test_a_small_device_takes_turns_in_small_blocks_and_gives_the_hosts_numbers(
 def test_what_does_not_fit_the_device_is_refused_with_the_numbers(tmp_path: Path) -> None:
     src = make(tmp_path / "m")
     prepare(src, CONFIG, tight(src))
-    message = r"moments need at least .* GB on cpu, one pool .* end other programs there"
+    message = r"moments need at least .* MB on cpu, one pool .* end other programs there"
     with pytest.raises(UsageError, match=message):
         prepare(src, CONFIG, tight(src, -1))
 

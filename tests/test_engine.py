@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from spectra.engine.memory import Limit
 from spectra.engine.solve import Solver
 from spectra.engine.statistics import program
 from spectra.errors import UsageError
-from spectra.grouping import Group
+from spectra.grouping import SEGMENTS, Group
 from spectra.outputs import FILES
 from spectra.preparation import prepare
 from tests.synthetic import write_synthetic
@@ -34,15 +35,20 @@ DIM = 24
 HOST = HostBackend()
 
 
-def make(path: Path, *, seed: int = 0, labels: str = "abc", traces: int = 12) -> Path:
-    """An artifact in which large and small atoms, and groups on both sides of d rows, occur."""
+def make(
+    path: Path, *, seed: int = 0, labels: str = "abc", traces: int = 12, unlabelled: bool = False
+) -> Path:
+    """An artifact in which large and small atoms, and groups on both sides of d rows, occur.
+
+    With `unlabelled` every fourth step has no segment.
+    """
     rng = np.random.default_rng(seed)
     samples, offset = [], 0
     for trace in range(traces):
         steps, at = [], 3
         for number in range(int(rng.integers(4, 9))):
             length = int(rng.integers(0, 14))
-            segment = "thought" if number < 5 else "solution"
+            segment = None if unlabelled and number % 4 == 1 else SEGMENTS[number > 4]
             label = labels[int(rng.integers(len(labels)))]
             steps.append(Step(at, at + length, offset + at, offset + at + length, segment, label))
             at += length + int(rng.integers(0, 2))
@@ -88,18 +94,34 @@ def test_a_repeated_run_has_the_same_bytes(tmp_path: Path) -> None:
     assert result(tmp_path, "b", src) == first
 
 
+def overlapping(path: Path) -> Path:
+    """Steps of sixty rows that begin every twenty, over values of very different sizes."""
+    rng = np.random.default_rng(0)
+    steps = [
+        Step(at, at + 60, at, at + 60, "thought", "ab"[at // 20 % 2]) for at in range(0, 340, 20)
+    ]
+    states = rng.standard_normal((400, DIM)) * 10.0 ** rng.uniform(-3, 3, (400, 1))
+    sample = Sample("s", None, 0, 400, 0, tuple(steps))
+    layers = {1: states.astype(ml_dtypes.bfloat16)}
+    return write_artifact(path, model="m", layers=layers, samples=[sample], final_norm=False)
+
+
+@pytest.mark.parametrize("written", [make, overlapping], ids=["apart", "overlapping"])
 @pytest.mark.parametrize("rows", [1, 7, 64])
 def test_the_size_of_blocks_changes_no_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, written: Callable[[Path], Path]
 ) -> None:
-    src = make(tmp_path / "m")
+    src = written(tmp_path / "m")
     first = result(tmp_path, "a", src)
     monkeypatch.setattr(stream, "BLOCK_BYTES", rows * DIM * 2)
     assert result(tmp_path, "b", src) == first
 
 
-def test_less_memory_means_more_passes_and_the_same_bytes(tmp_path: Path) -> None:
-    src = make(tmp_path / "m")
+@pytest.mark.parametrize(("unlabelled", "traces"), [(False, 12), (True, 12), (True, 3)])
+def test_less_memory_means_more_passes_and_the_same_bytes(
+    tmp_path: Path, unlabelled: bool, traces: int
+) -> None:
+    src = make(tmp_path / "m", unlabelled=unlabelled, traces=traces)
     first = result(tmp_path, "a", src)
     (whole,) = prepare(src, CONFIG, HOST).plans
     assert whole.passes == 1
@@ -201,9 +223,9 @@ def test_a_run_compiles_a_handful_of_programs(tmp_path: Path) -> None:
     jax.monitoring.register_event_duration_secs_listener(listen)
     config = spectra.RunConfig(backend="cpu", layers="all")
     spectra.run(src, tmp_path / "a", config)
-    # One program for the records, one a route definition (centred, uncentred), whatever the number
-    # of layers, pools, groups and subsamples.
-    assert 1 <= len(compiled) <= 3
+    # One program for the records, one a route definition (centred, uncentred), one for how metrics
+    # move with eigenvalues, whatever the number of layers, pools, groups and subsamples.
+    assert 1 <= len(compiled) <= 4
     compiled.clear()
     spectra.run(src, tmp_path / "b", config)
     assert not compiled
@@ -255,9 +277,9 @@ def test_groups_of_the_same_rows_are_solved_once(
     submitted: list[Any] = []
     plain = Solver.submit
 
-    def counting(self: Any, key: Any, *rest: Any) -> None:
+    def counting(self: Any, key: Any, *rest: Any, **named: Any) -> None:
         submitted.append(key)
-        plain(self, key, *rest)
+        plain(self, key, *rest, **named)
 
     monkeypatch.setattr(Solver, "submit", counting)
     (run,) = spectra.run(src, tmp_path / "out", replace(CONFIG, pools=("all",)))

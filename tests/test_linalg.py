@@ -9,6 +9,8 @@ import pytest
 import scipy
 from numpy.typing import NDArray
 
+import spectra
+from spectra import reference
 from spectra.backend.host import HostBackend, reduced_rows
 from spectra.linalg import (
     Reduced,
@@ -27,6 +29,8 @@ from spectra.linalg.lapack import lasq1
 from spectra.linalg.resolution import EPS, ROUNDING
 from spectra.linalg.rowspace import triangular_factor
 from spectra.linalg.tridiagonal import definite_eigenvalues, eigenvalues
+
+from .tolerances import BAR
 
 F64 = NDArray[np.float64]
 RANKS = (11, 100)
@@ -304,3 +308,10 @@ def test_a_solver_that_fails_is_never_resolved() -> None:
     good, bad = Tridiagonal(np.ones(2), np.zeros(1)), Tridiagonal(np.full(2, np.nan), np.zeros(1))
     for centered, raw in ((good, bad), (bad, good)):
         assert not solve(Reduced(centered, raw, 2.0, 0.0, 0.0), 9, 2, "moments", RANKS).resolved
+
+
+def test_a_large_mean_beside_rows_of_lower_rank_is_resolved() -> None:
+    # Three rows of rank two; a third singular value of 5e-7 would move the effective rank by 1e-9.
+    x = np.array([[2992.0, 2992.0, 2992.0], [3000.0, 3000.0, 3008.0], [3008.0, 3008.0, 3008.0]])
+    found, expected = spectra.routes(x), reference.routes(x)["svd_uncentered"]
+    assert BAR.holds(found.svd_uncentered.effective_rank, expected["effective_rank"])

@@ -21,6 +21,7 @@ import spectra
 from spectra.artifacts import Sample, Step, write_artifact
 from spectra.errors import InputError, UsageError
 from spectra.grouping import Group
+from spectra.preparation import locator
 from tests.cli_runs import interrupt
 from tests.synthetic import write_synthetic
 
@@ -160,6 +161,34 @@ def test_a_bad_token_is_named(tmp_path: Path) -> None:
         "1 of 9 rows hold NaN or infinity, the first at sample 's', token 4 (row 4)"
     )
     assert run.records[1, "all"][Group("category", None, "b")].rankme is not None
+
+
+def test_a_bad_token_counts_whichever_pools_would_have_used_it(tmp_path: Path) -> None:
+    src = write(tmp_path / "m", "aab", bad=5)  # in the middle of a step: neither first nor last
+    config = replace(CONFIG, pools=("first",), nonfinite="error")
+    with pytest.raises(InputError, match=r"token 5 \(row 5\)"):
+        spectra.run(src, tmp_path / "o", config)
+    (run,) = spectra.run(src, tmp_path / "o", replace(config, nonfinite="null"))
+    assert run.records[1, "first"][Group("global")].rankme is not None
+
+
+def test_every_bad_token_behind_a_mean_is_counted(tmp_path: Path) -> None:
+    src = write(tmp_path / "m", "ab", tokens=4)
+    (shard,) = src.glob("*.safetensors")
+    data = bytearray(shard.read_bytes())
+    first = len(data) - 9 * DIM * 2
+    for row in (2, 3, 4):
+        data[first + row * DIM * 2 : first + row * DIM * 2 + 2] = b"\xc0\x7f"  # NaN in bfloat16
+    shard.write_bytes(data)
+    (run,) = spectra.run(src, tmp_path / "o", replace(CONFIG, pools=("mean",)))
+    (told,) = (text for text in run.warnings if "NaN" in text)
+    assert "3 token rows hold NaN or infinity" in told
+    assert "token 2 (row 2)" in told
+
+
+def test_an_empty_sample_is_never_named_as_the_place_of_a_row() -> None:
+    samples = [Sample("full", None, 0, 5, 0, ()), Sample("empty", None, 0, 0, 0, ())]
+    assert locator(samples)(3) == "sample 'full', token 3 (row 3)"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from spectra.backend.precision import Precision as Precision
 from spectra.backend.precision import advice, mode_on
 from spectra.backend.sums import Sums as Sums
 from spectra.errors import BackendUnavailableError, UsageError
-from spectra.linalg import F64, Reduced
+from spectra.linalg import F64, Axes, Reduced, WeightsOf
 
 if TYPE_CHECKING:
     import jax
@@ -70,6 +70,20 @@ class Backend(Protocol):
 
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
         """Tridiagonal forms from rows [n, d], n >= 1, by n x n products."""
+        ...
+
+    def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
+        """What says how much of M statistics each row of a group carries, from its moments."""
+        ...
+
+    def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
+        """[m, M] what rows [m, d] of any float dtype carry of each of several groups."""
+        ...
+
+    def carried_by_few(
+        self, rows: NDArray[np.generic], centered: bool, weights_of: WeightsOf
+    ) -> F64:
+        """[n, M] what the rows [n, d] of a group carry, n <= d, by n x n products."""
         ...
 
 

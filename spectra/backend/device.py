@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from spectra.backend.precision import Mode
 from spectra.backend.room import SMALLEST_BLOCK, Room
 from spectra.backend.sums import Sums
-from spectra.linalg import F64, Reduced, Tridiagonal
+from spectra.backend.weighing import Weigher
+from spectra.linalg import F64, Axes, Reduced, Tridiagonal, WeightsOf
 
 HIGHEST = lax.Precision.HIGHEST
 ROWS_PER_UPDATE = 1024
@@ -34,9 +35,11 @@ class DeviceBackend:
     Attributes:
         device: where.
         mode: "exact" here: float64 throughout.
+        wide: whether what rows carry is found in float64.
     """
 
     mode: Mode = "exact"
+    wide = True
     most_rows = ROWS_PER_UPDATE
 
     def __init__(self, device: jax.Device, batch: int = 8, room: Room | None = None) -> None:
@@ -48,6 +51,7 @@ class DeviceBackend:
         self.device, self._room = device, room
         # A device takes turns anyway: one by one, reductions hold the working memory of one.
         self._turn = Lock()
+        self._weigher = Weigher(device, self.wide)
 
     def moment_room(self, dim: int) -> int | None:
         """Bytes for moments of rows of width dim; None where the device does not tell."""
@@ -95,6 +99,37 @@ class DeviceBackend:
                 found = self._reduce_bucket([batch[member] for member in some], slots, size)
                 results.update(zip(some, found, strict=True))
         return [results[position] for position in range(len(batch))]
+
+    def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
+        """From the moments, by XLA's eigenvectors."""
+        scatter, mean = self._scatter(sums, shift)
+        if not centered:
+            scatter = np.asarray(scatter) + sums.rows * np.outer(mean, mean)
+            mean = np.zeros_like(mean)
+        with self._turn:
+            return self._weigher.axes(scatter, sums.rows, mean, weights_of)
+
+    def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
+        """A block at a time, which several groups share."""
+        size = self._block_rows(rows.shape[1])
+        blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
+        found = [self._weigher.carried(padded(block, size), len(block), of) for block in blocks]
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+    def carried_by_few(
+        self, rows: NDArray[np.generic], centered: bool, weights_of: WeightsOf
+    ) -> F64:
+        """By XLA's eigenvectors of the n x n products, padded as for reductions."""
+        held = padded(rows, _bucket(*rows.shape))
+        with self._turn:
+            return self._weigher.carried_by_few(held, len(rows), centered, weights_of)
+
+    def _scatter(self, sums: Sums, shift: F64) -> tuple[Any, F64]:
+        """The scatter [d, d] around the mean, and the mean [d]."""
+        with jax.enable_x64(True), jax.default_device(self.device):
+            count = jnp.asarray(sums.rows, jnp.float64)
+            scatter, mean, _ = _centred_scatter(count, sums.total, sums.gram, shift)
+            return scatter, np.asarray(mean)
 
     def _reduce_sums(self, sums: Sums, shift: F64) -> Reduced:
         with self._turn, jax.enable_x64(True), jax.default_device(self.device):
@@ -166,6 +201,11 @@ def _merge(total: Any, gram: Any, more_total: Any, more_gram: Any) -> tuple[Any,
 def _reduce_moments(count: Any, total: Any, gram: Any, shift: Any) -> tuple[Any, ...]:
     scatter, mean, energies = centred_scatter(count, total, gram, shift)
     return (*reduce_along(scatter, mean), *energies)
+
+
+@jax.jit
+def _centred_scatter(count: Any, total: Any, gram: Any, shift: Any) -> tuple[Any, Any, Any]:
+    return centred_scatter(count, total, gram, shift)
 
 
 def centred_scatter(count: Any, total: Any, gram: Any, shift: Any) -> tuple[Any, Any, Any]:

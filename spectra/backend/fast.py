@@ -49,6 +49,7 @@ class FastBackend(DeviceBackend):
     """
 
     mode: Mode = "fast"
+    wide = False
     most_rows = BLOCK
 
     def __init__(self, device: jax.Device, batch: int = 8, room: Room | None = None) -> None:
@@ -87,6 +88,11 @@ class FastBackend(DeviceBackend):
         with jax.enable_x64(False):
             total, gram = _merge(into.total, into.gram, other.total, other.gram)
             return Sums(into.rows + other.rows, total, gram)
+
+    def _scatter(self, sums: Sums, shift: F64) -> tuple[F64, F64]:
+        total, gram = map(_wide, jax.device_get((sums.total, sums.gram)))
+        offset = total / sums.rows
+        return gram - sums.rows * np.outer(offset, offset), shift + offset
 
     def _reduce_sums(self, sums: Sums, shift: F64) -> Reduced:
         if self.on_host:

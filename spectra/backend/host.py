@@ -19,9 +19,14 @@ from spectra.backend.precision import Mode
 from spectra.backend.sums import Sums
 from spectra.linalg import (
     F64,
+    Axes,
     Reduced,
     Tridiagonal,
+    WeightsOf,
     add_gram,
+    axes,
+    carried,
+    carried_by_few,
     put_row_gram,
     reduce_along,
     reduce_in_place,
@@ -108,6 +113,27 @@ class HostBackend:
     def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
         """The tridiagonal forms of groups from their rows [n, d], by n x n products."""
         return [reduced_rows(rows) for rows in batch]
+
+    def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
+        """By LAPACK, from the moments, which stay as they are."""
+        offset = sums.total / sums.rows
+        matrix = blas.dsyr(-float(sums.rows), offset, a=sums.gram, lower=1)
+        mean = shift + offset
+        if centered:
+            return axes(matrix, sums.rows, mean, weights_of)
+        matrix = blas.dsyr(float(sums.rows), mean, a=matrix, lower=1, overwrite_a=1)
+        return axes(matrix, sums.rows, np.zeros_like(mean), weights_of)
+
+    def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
+        """By a product for each group."""
+        wide = rows.astype(np.float64)
+        return [carried(wide, one) for one in of]
+
+    def carried_by_few(
+        self, rows: NDArray[np.generic], centered: bool, weights_of: WeightsOf
+    ) -> F64:
+        """By LAPACK, of the n x n products."""
+        return carried_by_few(rows, centered, weights_of)
 
 
 def reduced_moments(sums: Sums, shift: F64, *, overwrite: bool = False) -> Reduced:

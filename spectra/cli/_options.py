@@ -114,6 +114,15 @@ Seed = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+Jackknife = Annotated[
+    str | None,
+    typer.Option(
+        metavar="first-order|off",
+        help="Standard errors over problems (traces where these are not named), or none.",
+        show_default="first-order",
+        rich_help_panel=_NUMBERS,
+    ),
+]
 NonFinite = Annotated[
     str | None,
     typer.Option(

@@ -90,7 +90,7 @@ def profile_table(model: str, profile: Profile) -> Table:
                 table.add_row(label_cell(work, 2), "", f"{spent:.2f}")
                 if work == "reduce":
                     for solver, used in profile.solvers.items():
-                        table.add_row(label_cell(_usage(solver, used), 4), "", "")
+                        table.add_row(Text("    " + _usage(solver, used)), "", "")
     return table
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums
-from spectra.linalg import F64, Reduced
+from spectra.linalg import F64, Axes, Reduced, WeightsOf
 
-Work = Literal["read", "pool", "multiply", "reduce", "solve"]
+Work = Literal["read", "pool", "multiply", "reduce", "solve", "influence"]
 KINDS: tuple[Work, ...] = get_args(Work)
 
 
@@ -111,6 +111,23 @@ class TimedBackend:
         self._count(map(len, batch))
         with self._clock("reduce"):
             return self._backend.reduce_rows(batch)
+
+    def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
+        """Counted as "influence"."""
+        with self._clock("influence"):
+            return self._backend.axes(sums, shift, centered, weights_of)
+
+    def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
+        """Counted as "influence"."""
+        with self._clock("influence"):
+            return self._backend.carried(rows, of)
+
+    def carried_by_few(
+        self, rows: NDArray[np.generic], centered: bool, weights_of: WeightsOf
+    ) -> F64:
+        """Counted as "influence"."""
+        with self._clock("influence"):
+            return self._backend.carried_by_few(rows, centered, weights_of)
 
     def _count(self, orders: Iterable[int]) -> None:
         for order in orders:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,57 @@ class RowStore:
 
     def get(self, numbers: Ints) -> NDArray[np.generic]:
         """The rows [m, d] with these numbers, in the order asked for."""
-        return np.asarray(self._rows[np.searchsorted(self._numbers, numbers)])
+        places = np.searchsorted(self._numbers, numbers)
+        kept = (places < len(self._numbers)).all() and (self._numbers[places] == numbers).all()
+        assert kept, "a row was asked for that was not kept"
+        return np.asarray(self._rows[places])
+
+
+class AtomBuffers:
+    """Hands on the rows of each atom in blocks that do not depend on how the rows arrive."""
+
+    def __init__(
+        self, dim: int, dtype: np.dtype[Any], flush: Callable[[int, NDArray[Any], Ints], None]
+    ) -> None:
+        """`flush` is given an atom, some of its rows [m, d] and their numbers [m], at once."""
+        self._dim, self._dtype, self._flush = dim, dtype, flush
+        self._rows: dict[int, NDArray[Any]] = {}
+        self._numbers: dict[int, Ints] = {}
+        self._filled: dict[int, int] = {}
+
+    def add(self, rows: NDArray[Any], numbers: Ints, atoms: Ints, places: Ints) -> None:
+        """Take the rows at these places, of rows [m, d] with their numbers [m] and atoms [m]."""
+        order = places[np.argsort(atoms[places], kind="stable")]
+        borders = np.flatnonzero(np.diff(atoms[order])) + 1
+        for members in np.split(order, borders) if len(order) else ():
+            self._put(int(atoms[members[0]]), rows[members], numbers[members])
+
+    def finish(self) -> None:
+        """Flush what is still held."""
+        for atom in sorted(self._rows):
+            if self._filled[atom]:
+                self._hand_on(atom)
+        self._rows.clear()
+        self._numbers.clear()
+
+    def _put(self, atom: int, rows: NDArray[Any], numbers: Ints) -> None:
+        if atom not in self._rows:
+            self._rows[atom] = np.empty((BUFFER_ROWS, self._dim), self._dtype)
+            self._numbers[atom] = np.empty(BUFFER_ROWS, np.int64)
+            self._filled[atom] = 0
+        while len(rows):
+            filled = self._filled[atom]
+            taken = min(len(rows), BUFFER_ROWS - filled)
+            self._rows[atom][filled : filled + taken] = rows[:taken]
+            self._numbers[atom][filled : filled + taken] = numbers[:taken]
+            self._filled[atom], rows, numbers = filled + taken, rows[taken:], numbers[taken:]
+            if self._filled[atom] == BUFFER_ROWS:
+                self._hand_on(atom)
+
+    def _hand_on(self, atom: int) -> None:
+        filled = self._filled[atom]
+        self._flush(atom, self._rows[atom][:filled], self._numbers[atom][:filled])
+        self._filled[atom] = 0
 
 
 class Collector:
@@ -49,28 +100,21 @@ class Collector:
         self._plan, self._lasting, self._shift, self._backend = plan, lasting, shift, backend
         self._store = RowStore(plan.stored(categories), plan.dim, dtype)
         self._dtype = dtype
-        self._buffers: dict[int, NDArray[Any]] = {}
-        self._filled: dict[int, int] = {}
+        self._buffers = AtomBuffers(plan.dim, dtype, self._flush)
         self.moments: dict[int, Sums] = {}
 
     def add(self, rows: NDArray[Any], numbers: Ints) -> None:
         """Take rows [m, d] with their row numbers [m]."""
         atoms, lasting = self._plan.rows.atom_of(numbers), self._plan.lasts(numbers)
-        in_large = self._plan.large[atoms]
-        for store, mine in ((self._store, ~in_large & ~lasting), (self._lasting, lasting)):
+        large = self._plan.large[atoms]
+        for store, mine in ((self._store, ~large & ~lasting), (self._lasting, lasting)):
             if mine.any():
                 store.put(numbers[mine], rows[mine])
-        large = np.flatnonzero(in_large)
-        large = large[np.argsort(atoms[large], kind="stable")]
-        borders = np.flatnonzero(np.diff(atoms[large])) + 1
-        for members in np.split(large, borders) if len(large) else ():
-            self._buffer(int(atoms[members[0]]), rows[members])
+        self._buffers.add(rows, numbers, atoms, np.flatnonzero(large))
 
     def finish(self) -> None:
         """Flush what is still buffered."""
-        for atom in sorted(self._buffers):
-            self._flush(atom)
-        self._buffers.clear()
+        self._buffers.finish()
 
     def rows(self, numbers: Ints) -> NDArray[Any]:
         """Stored rows [m, d] by number, wherever they are kept."""
@@ -82,22 +126,8 @@ class Collector:
         rows[~lasting] = self._store.get(numbers[~lasting])
         return rows
 
-    def _buffer(self, atom: int, rows: NDArray[Any]) -> None:
-        if atom not in self._buffers:
-            self._buffers[atom] = np.empty((BUFFER_ROWS, self._plan.dim), self._dtype)
-            self._filled[atom] = 0
-        while len(rows):
-            filled = self._filled[atom]
-            taken = min(len(rows), BUFFER_ROWS - filled)
-            self._buffers[atom][filled : filled + taken] = rows[:taken]
-            self._filled[atom], rows = filled + taken, rows[taken:]
-            if self._filled[atom] == BUFFER_ROWS:
-                self._flush(atom)
-
-    def _flush(self, atom: int) -> None:
+    def _flush(self, atom: int, rows: NDArray[Any], numbers: Ints) -> None:
         sums = self.moments.get(atom)
         if sums is None:
             sums = self._backend.zeros(self._plan.dim)
-        block = self._buffers[atom][: self._filled[atom]]
-        self.moments[atom] = self._backend.accumulate(sums, block, self._shift)
-        self._filled[atom] = 0
+        self.moments[atom] = self._backend.accumulate(sums, rows, self._shift)

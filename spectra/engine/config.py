@@ -15,6 +15,7 @@ from spectra.statistics import Convention, convention
 MOST_BINS = 1000
 
 NonFinite = Literal["null", "drop", "error"]
+Jackknife = Literal["first-order", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class RunConfig:
         counts: rows of the matched-count sweep; empty for the grid 32, 64, ... up to 4096.
         repeats: subsamples a count.
         seed: seed of the subsamples.
+        jackknife: how standard errors are found: "first-order" (the infinitesimal jackknife over
+            problems, or traces where they are not named), or "off".
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
             tokens out, "error" stops at the first.
         backend: "auto", "cpu", "gpu" or "tpu".
@@ -52,6 +55,7 @@ class RunConfig:
     counts: tuple[int, ...] = ()
     repeats: int = 5
     seed: int = 0
+    jackknife: Jackknife = "first-order"
     nonfinite: NonFinite = "null"
     backend: BackendName = "auto"
     precision: Precision = "auto"
@@ -64,6 +68,7 @@ class RunConfig:
         _one_of("backend", (self.backend,), BACKENDS)
         _one_of("precision", (self.precision,), PRECISIONS)
         _one_of("depth", (self.depth,), get_args(DepthMode))
+        _one_of("jackknife", (self.jackknife,), get_args(Jackknife))
         _one_of("nonfinite", (self.nonfinite,), get_args(NonFinite))
         _one_of("pools", self.pools, POOLS)
         for name, least in (
@@ -84,6 +89,11 @@ class RunConfig:
             raise UsageError(
                 f"counts is {list(self.counts)}. Expected increasing whole numbers of 2 or more."
             )
+
+    @property
+    def weighs(self) -> bool:
+        """Whether standard errors are found: not where rows are normalised by their group."""
+        return self.jackknife != "off" and not self.chosen.row_norm
 
     def asdict(self) -> dict[str, Any]:
         """The options as plain JSON values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -17,10 +17,10 @@ from spectra.engine.plan import PoolPlan, Round, rounds
 from spectra.engine.pool import PoolJob, PoolResult, Progress
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
-from spectra.errors import NonFiniteRowsError
 from spectra.grouping import Ints, Steps
 from spectra.linalg import F64
 from spectra.pooling import StepTokens, pooled_rows
+from spectra.uncertainty import Blocks
 
 PILOT_ROWS = 1024
 
@@ -70,13 +70,13 @@ def evaluate_layer(
     config: RunConfig,
     backend: Backend,
     progress: Progress,
-    locate: Callable[[int], str],
+    blocks: Blocks,
     profile: Clock | None = None,
 ) -> list[PoolResult]:
     """The spectra of all groups and subsamples of one layer, a result a pool.
 
-    `locate` names a token row for people; `profile` is told where the time goes, for which an
-    accelerator's products wait for each other.
+    `blocks` are the traces that standard errors leave out together; `profile` is told where the
+    time goes, for which an accelerator's products wait for each other.
     """
     clock, fast = Clock() if profile is None else profile, backend.mode == "fast"
     if profile is not None:
@@ -87,20 +87,21 @@ def evaluate_layer(
     with one_thread_blas(), Workers(clock) as workers:
         for one in plan.rounds:
             pools = [plan.pools[pool] for pool in one.pools]
-            jobs = [PoolJob(pool, shift, reader, backend, config, workers) for pool in pools]
+            jobs = [
+                PoolJob(pool, shift, reader, backend, config, workers, blocks) for pool in pools
+            ]
             for categories in one.sweeps:
                 collectors = [job.open(categories) for job in jobs]
                 wanted = [pool.among(categories) for pool in pools]
                 rows_of = [pool.rows for pool in pools]
                 for block in stream.blocks(rows_of, wanted, _reading(progress, reader)):
-                    if config.nonfinite == "error":
-                        _refuse_bad(stream, locate)
                     collectors[block.pool].add(block.rows, block.numbers)
                 for job, collector in zip(jobs, collectors, strict=True):
                     collector.finish()
                     job.close(categories, collector, progress)
             for job in jobs:
                 job.wait()
+            _weigh(jobs, stream, progress)
             for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
                 if fast:
@@ -128,15 +129,22 @@ def pilot(reader: RowReader) -> F64:
     return np.median(finite, axis=0).astype(np.float32).astype(np.float64)
 
 
+def _weigh(jobs: Sequence[PoolJob], stream: Stream, progress: Progress) -> None:
+    """Find what traces carry of each group, with one more pass where groups need it."""
+    passes = [job.second_pass() for job in jobs]
+    taking = [one for one in passes if one is not None]
+    if taking:
+        rows_of = [one.rows for one in taking]
+        reader = stream.reader
+        for block in stream.blocks(
+            rows_of,
+            [one.wanted for one in taking],
+            lambda rows: progress("standard errors", rows, reader.num_rows),
+        ):
+            taking[block.pool].add(block.rows, block.numbers)
+    for job, one in zip(jobs, passes, strict=True):
+        job.note_carried(one)
+
+
 def _reading(progress: Progress, reader: RowReader) -> Callable[[int], None]:
     return lambda rows: progress("reading", rows, reader.num_rows)
-
-
-def _refuse_bad(stream: Stream, locate: Callable[[int], str]) -> None:
-    bad = stream.bad[stream.pairs.hold(stream.bad)]
-    if len(bad):
-        raise NonFiniteRowsError(
-            f"{locate(int(bad[0]))}: the hidden state holds NaN or infinity (--nonfinite error). "
-            "Expected finite values; use --nonfinite null to leave the groups undefined, or "
-            "--nonfinite drop to leave such tokens out."
-        )

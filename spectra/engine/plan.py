@@ -73,9 +73,8 @@ class PoolPlan:
         counts = counts or default_counts(len(rows))
         samples = tuple(_samples(rows, atom_rows, counts, repeats, seed))
         lasting = [sample.rows for sample in samples]
-        for group in rows.atoms.basic_groups() + rows.atoms.depth_groups():
-            mask = rows.atoms.mask(group)
-            if group.category is None and atom_rows[mask].sum() <= dim:
+        for mask in rows.atoms.across_categories():
+            if atom_rows[mask].sum() <= dim:
                 lasting.append(rows.numbers(np.flatnonzero(mask[rows.atom])))
         needed = np.unique(np.concatenate([np.empty(0, np.int64), *lasting]))
         return cls(rows, dim, dim * itemsize, atom_rows, counts, samples, needed)

@@ -13,15 +13,18 @@ from spectra.engine.check import relative_error, to_check
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
+from spectra.engine.influence import Influence, SecondPass
 from spectra.engine.plan import PoolPlan, Sample
 from spectra.engine.solve import Key, Normaliser, Solver, all_repaired
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
-from spectra.linalg import F64, Spectra, Wanted
+from spectra.linalg import F64, Axes, Spectra, Wanted
 from spectra.linalg.rowspace import Blocks
 from spectra.pooling import PooledRows, kept_before, ranges
 from spectra.route import DEFAULT_ALPHA_RANKS
+from spectra.uncertainty import Blocks as TraceBlocks
+from spectra.uncertainty import Carried
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and its whole."""
@@ -38,6 +41,9 @@ class PoolResult:
         sampled: the same for each subsample and count of the sweep.
         bad: sorted numbers of the pool's rows that are not finite (kept, as zeros).
         bad_tokens: the global token row of the first bad value behind each of `bad`.
+        bad_behind: sorted global token rows of all bad values behind them.
+        carried: what blocks of traces carry of each group that has rows.
+        sampled_carried: the same of a group and count, averaged over the repeats.
         checked: the measured relative error of some groups' statistics, after `PoolJob.check`.
     """
 
@@ -47,6 +53,9 @@ class PoolResult:
     sampled: dict[tuple[Group, int, int], F64] = field(default_factory=dict)
     bad: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     bad_tokens: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    bad_behind: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    carried: dict[Group, Carried] = field(default_factory=dict)
+    sampled_carried: dict[tuple[Group, int], Carried] = field(default_factory=dict)
     checked: dict[Group, float] = field(default_factory=dict)
 
 
@@ -61,19 +70,26 @@ class PoolJob:
         backend: Backend,
         config: RunConfig,
         workers: Workers,
+        blocks: TraceBlocks,
     ) -> None:
         """Prepare for the rows of one layer, whose moments are taken around `shift`."""
         self.result = PoolResult(plan)
         self._plan, self._shift, self._backend = plan, shift, backend
         self._convention = config.chosen
         self._alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
+        self._repeats = config.repeats
         self._counted_alone: Wanted = "centered" if config.chosen.centered else "uncentered"
         self._dtype = np.dtype(np.float64) if plan.rows.pool == "mean" else reader.dtype
         self._lasting = RowStore(plan.lasting, plan.dim, self._dtype)
         self._workers = workers
-        self._solver: Solver[Group] = Solver(plan.dim, shift, backend, self._alpha, workers)
+        self._influence: Influence | None = None
+        if config.weighs:
+            self._influence = Influence(plan.rows, plan.dim, shift, backend, config.chosen, blocks)
+        self._solver: Solver[Group] = Solver(
+            plan.dim, shift, backend, self._alpha, workers, self._influence
+        )
         self._sampled: Solver[tuple[int, int]] = Solver(
-            plan.dim, shift, backend, self._alpha, workers
+            plan.dim, shift, backend, self._alpha, workers, self._influence
         )
         self._twins = plan.twins()
         self._tree = Tree(plan, shift, backend, self._emit)
@@ -104,10 +120,38 @@ class PoolJob:
         self._solver.finish()
         self._sampled.finish()
 
+    def second_pass(self) -> SecondPass | None:
+        """What takes the rows once more, after `wait`; None where none are needed."""
+        axes = {g: found for g, found in self._solver.carried.items() if isinstance(found, Axes)}
+        if self._influence is None or not axes:
+            return None
+        return SecondPass(self._influence, axes, self._backend, self._dtype, self._workers)
+
+    def note_carried(self, weighed: SecondPass | None) -> None:
+        """What traces carry, from the second pass and what was found without it."""
+        result = self.result
+        for group, found in self._solver.carried.items():
+            if not isinstance(found, Axes):
+                result.carried[group] = found
+        if weighed is not None:
+            weighed.finish()
+            result.carried |= weighed.found
+        for group, same in self._twins.items():
+            if same in result.carried:
+                result.carried[group] = result.carried[same]
+        for (number, count), found in sorted(self._sampled.carried.items(), key=lambda x: x[0]):
+            assert not isinstance(found, Axes), "a subsample has its rows"
+            assert self._influence is not None, "nothing is carried without an influence"
+            key = self._plan.samples[number].group, count
+            mean = result.sampled_carried.get(key) or self._influence.nothing()
+            result.sampled_carried[key] = mean.plus(found, 1 / self._repeats)
+        self._solver.carried.clear()
+        self._sampled.carried.clear()
+
     def finish(self, stream: Stream, bad: Ints) -> None:
         """Repair unresolved spectra, row-normalise, note bad rows; nothing may be solving."""
         rows, result = self._plan.rows, self.result
-        result.bad, result.bad_tokens = _bad_rows(rows, bad)
+        result.bad, result.bad_tokens, result.bad_behind = _bad_rows(rows, bad)
         result.spectra = all_repaired(
             self._solver.results, lambda group: self._group_blocks(group, stream)
         )
@@ -144,7 +188,7 @@ class PoolJob:
         if isinstance(part, Sums):
             self._solver.submit(group, part, wanted)
         elif len(part):
-            self._solver.submit(group, collector.rows(part), wanted)
+            self._solver.submit(group, collector.rows(part), wanted, numbers=part)
 
     def _counted(self, spectra: Spectra) -> F64:
         """The squared singular values that a convention without normalised rows counts."""
@@ -188,12 +232,14 @@ class PoolJob:
         rows = self._lasting.get(sample.rows)
         sums, done = self._backend.zeros(self._plan.dim), 0
         for count in sample.counts:
+            own = sample.rows[:count]
             if count <= self._plan.dim:
-                self._sampled.submit((number, count), rows[:count], self._counted_alone)
+                key = number, count
+                self._sampled.submit(key, rows[:count], self._counted_alone, numbers=own)
                 continue
             sums = self._backend.accumulate(sums, rows[done:count], self._shift)
             done = count
-            self._sampled.submit((number, count), sums, self._counted_alone)
+            self._sampled.submit((number, count), sums, self._counted_alone, rows[:count], own)
             if count != sample.counts[-1]:
                 # The solver holds the arrays that the next update would take over.
                 sums = self._backend.merge(self._backend.zeros(self._plan.dim), sums)
@@ -207,15 +253,19 @@ def _numbers_by_atom(plan: PoolPlan) -> list[Ints]:
     return np.split(numbers, np.cumsum(sizes)[:-1])
 
 
-def _bad_rows(rows: PooledRows, bad: Ints) -> tuple[Ints, Ints]:
-    """Numbers of a pool's rows that rest on a bad token (sorted, none dropped), and that token."""
+def _bad_rows(rows: PooledRows, bad: Ints) -> tuple[Ints, Ints, Ints]:
+    """Numbers of a pool's rows that rest on bad tokens (sorted, none dropped).
+
+    With the first of these of each row, and all of them.
+    """
     low, high = rows.tokens()
     before, after = np.searchsorted(bad, low), np.searchsorted(bad, high)
-    if rows.pool == "mean":
-        found = np.flatnonzero(after > before)
-        return found, bad[before[found]]
     found = ranges(before, after - before)
+    behind = np.unique(bad[found])
+    if rows.pool == "mean":
+        some = np.flatnonzero(after > before)
+        return some, bad[before[some]], behind
     run = np.repeat(np.arange(len(low)), after - before)
     dropped = rows.pairs.dropped
     places = kept_before(bad[found], dropped) - kept_before(low, dropped)[run]
-    return rows.first[run] + places, bad[found]
+    return rows.first[run] + places, bad[found], behind

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums, own_threads_blas
+from spectra.engine.influence import Influence
 from spectra.engine.workers import Workers
+from spectra.grouping import Ints
 from spectra.linalg import (
     F64,
+    Axes,
     Reduced,
     Spectra,
     Wanted,
@@ -22,6 +25,7 @@ from spectra.linalg import (
     zero_length,
 )
 from spectra.linalg.rowspace import Blocks
+from spectra.uncertainty import Carried
 
 Key = TypeVar("Key", bound=Hashable)
 Part = TypeVar("Part", Sums, NDArray[Any])
@@ -31,10 +35,18 @@ class _Task(NamedTuple, Generic[Key, Part]):
     key: Key
     part: Part
     wanted: Wanted
+    rows: NDArray[Any] | None
+    numbers: Ints | None
+
+
+Solved = tuple[Spectra, Carried | Axes | None]
 
 
 class Solver(Generic[Key]):
-    """Solves rows or moments beside what follows; `results` holds spectra a key after `finish`."""
+    """Solves rows or moments beside what follows.
+
+    After `finish` `results` holds spectra a key, and `carried` what traces carry of the statistics.
+    """
 
     def __init__(
         self,
@@ -43,23 +55,35 @@ class Solver(Generic[Key]):
         backend: Backend,
         alpha_ranks: tuple[int, int],
         workers: Workers,
+        influence: Influence | None = None,
     ) -> None:
         """Solve for rows of width dim whose moments were taken around `shift`."""
         self._dim, self._shift, self._backend, self._alpha = dim, shift, backend, alpha_ranks
         self._queued: list[_Task[Key, NDArray[Any]]] = []
         self._workers = workers
-        self._sent: list[tuple[list[Key], Future[list[Spectra]]]] = []
+        self._influence = influence
+        self._sent: list[tuple[list[Key], Future[list[Solved]]]] = []
         self.results: dict[Key, Spectra] = {}
+        self.carried: dict[Key, Carried | Axes] = {}
 
-    def submit(self, key: Key, part: Sums | NDArray[Any], wanted: Wanted = "both") -> None:
+    def submit(
+        self,
+        key: Key,
+        part: Sums | NDArray[Any],
+        wanted: Wanted = "both",
+        rows: NDArray[Any] | None = None,
+        numbers: Ints | None = None,
+    ) -> None:
         """Solve a set of at least one row: its moments, or its rows [n, d].
 
-        Neither may change until `finish`. Waits where enough is under way.
+        None of them may change until `finish`. Waits where enough is under way. For what traces
+        carry, the rows' `numbers` are needed, and with moments the `rows` [n, d] too: without them
+        `carried` has the axes.
         """
         if isinstance(part, Sums):
-            self._send([_Task(key, part, wanted)], self._solve_moments)
+            self._send([_Task(key, part, wanted, rows, numbers)], self._solve_moments)
             return
-        self._queued.append(_Task(key, part, wanted))
+        self._queued.append(_Task(key, part, wanted, part, numbers))
         if len(self._queued) >= self._backend.batch:
             self._send_queued()
 
@@ -67,7 +91,10 @@ class Solver(Generic[Key]):
         """Wait for all that was submitted."""
         self._send_queued()
         for keys, future in self._sent:
-            self.results.update(zip(keys, future.result(), strict=True))
+            for key, (spectra, carried) in zip(keys, future.result(), strict=True):
+                self.results[key] = spectra
+                if carried is not None:
+                    self.carried[key] = carried
         self._sent.clear()
 
     def _send_queued(self) -> None:
@@ -78,23 +105,35 @@ class Solver(Generic[Key]):
     def _send(
         self,
         tasks: list[_Task[Key, Part]],
-        work: Callable[[list[_Task[Key, Part]]], list[Spectra]],
+        work: Callable[[list[_Task[Key, Part]]], list[Solved]],
     ) -> None:
         future = self._workers.submit(lambda: work(tasks))
         self._sent.append(([task.key for task in tasks], future))
 
-    def _solve_moments(self, tasks: list[_Task[Key, Sums]]) -> list[Spectra]:
+    def _solve_moments(self, tasks: list[_Task[Key, Sums]]) -> list[Solved]:
         reduced = self._backend.reduce_moments([task.part for task in tasks], self._shift)
         with self._workers.clock("solve"):
-            return [
+            spectra = [
                 solve(one, task.part.rows, self._dim, "moments", self._alpha, task.wanted)
                 for one, task in zip(reduced, tasks, strict=True)
             ]
+        return list(zip(spectra, map(self._carried, tasks), strict=True))
 
-    def _solve_rows(self, tasks: list[_Task[Key, NDArray[Any]]]) -> list[Spectra]:
+    def _solve_rows(self, tasks: list[_Task[Key, NDArray[Any]]]) -> list[Solved]:
         reduced = self._backend.reduce_rows([task.part for task in tasks])
         with self._workers.clock("solve"):
-            return list(map(self._of_rows, reduced, tasks))
+            spectra = list(map(self._of_rows, reduced, tasks))
+        return list(zip(spectra, map(self._carried, tasks), strict=True))
+
+    def _carried(self, task: _Task[Key, Any]) -> Carried | Axes | None:
+        if self._influence is None:
+            return None
+        sums = task.part if isinstance(task.part, Sums) else None
+        if task.rows is not None:
+            assert task.numbers is not None, "rows without numbers belong to no trace"
+            return self._influence.of_rows(task.rows, task.numbers, sums)
+        assert sums is not None, "neither rows nor moments"
+        return self._influence.of_moments(sums)
 
     def _of_rows(self, reduced: Reduced, task: _Task[Key, NDArray[Any]]) -> Spectra:
         """With the rows at hand, a spectrum that is not resolved is repaired at once."""

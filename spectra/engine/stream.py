@@ -148,6 +148,10 @@ class _Picks(_Runs):
         count = kept_before(np.minimum(high, stop), self._dropped) - begin
         tokens = kept_tokens(ranges(begin, count), self._dropped)
         numbers = ranges(self._number[here] + begin - kept_before(low, self._dropped), count)
+        if np.any(tokens[1:] < tokens[:-1]):
+            # Where steps overlap, too, rows come by token: their order is not the blocks'.
+            order = np.lexsort((numbers, tokens))
+            numbers, tokens = numbers[order], tokens[order]
         if len(numbers):
             yield Block(self._pool, raw[tokens - start], numbers)
 

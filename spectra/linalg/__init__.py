@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from spectra.linalg.axes import Axes as Axes
+from spectra.linalg.axes import WeightsOf as WeightsOf
+from spectra.linalg.axes import axes as axes
+from spectra.linalg.axes import carried as carried
+from spectra.linalg.axes import carried_by_few as carried_by_few
+from spectra.linalg.axes import scales_and_weights as scales_and_weights
 from spectra.linalg.gram import add_gram as add_gram
 from spectra.linalg.gram import put_row_gram as put_row_gram
 from spectra.linalg.resolution import FAST as FAST

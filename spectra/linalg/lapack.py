@@ -15,6 +15,7 @@ _dpteqr = routine("dpteqr", 8)
 _dgeqrf = routine("dgeqrf", 8)
 _dgebrd = routine("dgebrd", 11)
 _dlasq1 = routine("dlasq1", 5)
+_dsyevd = routine("dsyevd", 11)
 
 
 def sytrd(matrix: F64) -> tuple[F64, F64]:
@@ -102,6 +103,29 @@ def lasq1(diag: F64, off: F64) -> F64:
     if info.value != 0 or not np.isfinite(values).all():
         raise np.linalg.LinAlgError(f"singular values of order {size}: lasq1 failed")
     return values
+
+
+def syevd(matrix: F64) -> tuple[F64, F64]:
+    """Eigenvalues [k], ascending, and eigenvectors [k, k] in columns; `matrix` is overwritten.
+
+    `matrix` [k, k], k >= 1, Fortran order, lower triangle read. Divide and conquer.
+
+    Raises:
+        numpy.linalg.LinAlgError: it did not converge.
+    """
+    size, info = len(matrix), ctypes.c_int(0)
+    values, integers = np.empty(size), np.empty(3 + 5 * size, np.int32)
+
+    def call(work: F64, length: int) -> None:
+        _dsyevd(
+            b"V", b"L", integer(size), at(matrix), integer(size), at(values), at(work),
+            integer(length), at(integers), integer(len(integers)), ctypes.byref(info),
+        )  # fmt: skip
+
+    _with_workspace(call)
+    if info.value != 0:
+        raise np.linalg.LinAlgError(f"eigenvectors of order {size}: syevd failed")
+    return values, matrix
 
 
 def _with_workspace(call: Callable[[F64, int], None]) -> None:

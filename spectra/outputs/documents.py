@@ -8,6 +8,7 @@ from typing import Any
 
 from spectra.grouping import SEGMENTS, Atoms, DepthMode, Group
 from spectra.outputs.groups import PoolRecords
+from spectra.uncertainty import Blocks
 
 FORMAT_VERSION = 1
 FILES = (
@@ -30,11 +31,22 @@ class Head:
     convention: Mapping[str, Any]
     precision: str
     categories: Mapping[str, Any]
+    standard_errors: Mapping[str, Any] | None
 
     def asdict(self) -> dict[str, Any]:
         """The head in file order."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {"format_version": FORMAT_VERSION, **fields}
+
+
+def jackknife_head(blocks: Blocks) -> dict[str, Any]:
+    """How standard errors were found."""
+    return {
+        "method": "infinitesimal jackknife: first order in the weight of each block of traces",
+        "unit": blocks.unit,
+        "blocks": len(blocks),
+        "intervals": "value +- t quantile with num_blocks - 1 degrees of freedom * se",
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,15 @@ import numpy as np
 from spectra.engine import CountTable, PoolResult, statistics
 from spectra.grouping import Group
 from spectra.linalg import F64
-from spectra.record import Record, metric_values, reason, status_name
+from spectra.record import Record, metric_values, reason, status_name, value_or_none
 from spectra.route import mean_energy_share, route_conventions, route_values
-from spectra.statistics import Convention, Summary
+from spectra.statistics import METRICS, Convention, Summary
+from spectra.uncertainty import (
+    Blocks,
+    Carried,
+    corrected_variance,
+    variances,
+)
 
 LEADING = 100
 """Spectral values kept a route: enough to draw every preset's fitted range."""
@@ -32,12 +39,13 @@ class PoolRecords:
 
 def pool_records(
     result: PoolResult,
+    blocks: Blocks,
     convention: Convention,
     platform: str,
     locate: Callable[[int], str],
 ) -> PoolRecords:
     """Records, routes and curves of one pool; `locate` names a token row for people."""
-    maker = _Maker(result, convention, platform, locate)
+    maker = _Maker(result, blocks, convention, platform, locate)
     return PoolRecords(maker.records(), maker.routes(), maker.curves())
 
 
@@ -45,12 +53,13 @@ class _Maker:
     def __init__(
         self,
         result: PoolResult,
+        blocks: Blocks,
         convention: Convention,
         platform: str,
         locate: Callable[[int], str],
     ) -> None:
         self._result, self._convention, self._platform = result, convention, platform
-        self._locate = locate
+        self._blocks, self._locate = blocks, locate
         self._atoms = result.plan.rows.atoms
         self._dim = result.plan.dim
         self._table = CountTable(result.plan.rows)
@@ -66,17 +75,20 @@ class _Maker:
             status = status_name(summary, place)
             usable = int((spectra[place] > 0).sum())
             solved = self._result.spectra.get(group)
+            values = metric_values(summary, place)
+            se, blocks = self._errors(group, self._result.carried.get(group), values, count.rows)
             records[group] = Record(
-                **metric_values(summary, place),
+                **values,
                 num_rows=count.rows,
                 num_tokens=count.tokens,
                 num_steps=count.steps,
                 num_traces=count.traces,
                 rank_ceiling=int(summary.rank_ceiling[place]),
-                se=None,
+                se=se,
                 status=status,
                 reason=reason(status, count.rows, usable, self._convention, self._bad.get(group)),
                 method=None if solved is None else solved.method,
+                num_blocks=blocks,
             )
         return records
 
@@ -139,8 +151,36 @@ class _Maker:
             for name in members[0]:
                 repeats = [member[name] for member in members]
                 point["mean"][name], point["sd"][name] = mean_and_sd(repeats)
+            carried = self._result.sampled_carried.get((group, count))
+            point["se"], _ = self._errors(group, carried, point["mean"], count)
             curves[group].append(point)
         return curves
+
+    def _errors(
+        self,
+        group: Group,
+        carried: Carried | None,
+        values: Mapping[str, float | None],
+        rows: int,
+    ) -> tuple[dict[str, float | None] | None, int | None]:
+        """Standard errors of the metrics that have a value, and how many blocks they rest on."""
+        if carried is None:
+            return None, None
+        blocks = self._blocks.holding(self._table.traces(group))
+        count = len(blocks)
+        if count < 2 or all(value is None for value in values.values()):
+            return None, count
+        squares = variances(carried.by_trace, count, self._blocks)
+        found = dict(zip(METRICS, squares.tolist(), strict=True))
+        ranks, alpha = self._convention.alpha_ranks, values["alpha_req"]
+        if ranks is not None and alpha is not None and carried.leverages is not None:
+            own = carried.leverages[blocks]
+            ceiling = min(rows - int(self._convention.centered), self._dim)
+            found["alpha_req"] = corrected_variance(found["alpha_req"], own, ranks, alpha, ceiling)
+        return {
+            name: None if values[name] is None else value_or_none(math.sqrt(found[name]))
+            for name in METRICS
+        }, count
 
     def _summary(self, spectra: list[F64], rows: list[int], convention: Convention) -> Summary:
         return statistics(spectra, rows, self._dim, convention, self._platform)

@@ -46,10 +46,11 @@ def pool_rows(
     for group, curve in records.curves.items():
         for point in curve:
             for metric, value in point["mean"].items():
+                se = point["se"] and point["se"][metric]
                 status = "ok" if value is not None else "undefined"
                 yield (
                     model, layer, pool, sweep, *_labels(group), point["count"], None, metric,
-                    value, None, point["count"], None, None, status,
+                    value, se, point["count"], None, None, status,
                 )  # fmt: skip
     for group, group_routes in records.routes.items():
         record = records.records[group]

@@ -15,6 +15,7 @@ from spectra.statistics.alpha_req import slope_weights as slope_weights
 from spectra.statistics.convention import PRESETS as PRESETS
 from spectra.statistics.convention import Convention as Convention
 from spectra.statistics.convention import convention as convention
+from spectra.statistics.gradient import Gradient as Gradient
 from spectra.statistics.participation_ratio import participation_ratio as participation_ratio
 from spectra.statistics.rankme import effective_rank as effective_rank
 from spectra.statistics.rankme import rankme as rankme

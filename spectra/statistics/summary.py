@@ -63,7 +63,9 @@ def summarise(eigenvalues: Array, rows: Array, dim: int, convention: Convention)
     count, ceiling = _counts(rows, dim, convention)
     kept = xp.where(exists(count, eigenvalues), eigenvalues, 0)
     status, defined = _status(kept, rows, convention)
-    sigma_rank = effective_rank(xp.sqrt(xp.where(kept > 0, kept, 0)), convention.epsilon, count)
+    # The root of a one where there is nothing: it has a derivative, and that of zero has none.
+    sigma = xp.where(kept > 0, xp.sqrt(xp.where(kept > 0, kept, 1)), 0)
+    sigma_rank = effective_rank(sigma, convention.epsilon, count)
     values = {
         "rankme": xp.full_like(sigma_rank, xp.nan),
         "rankme_sigma": sigma_rank,

@@ -1,0 +1,152 @@
+"""What blocks of traces carry of a pool's statistics, for their standard errors.
+
+Where a group's rows are at hand they are weighed at once. The others keep their axes, and one more
+pass over the shards weighs their rows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectra.backend import Backend, Sums, usable_cores
+from spectra.engine.collect import AtomBuffers
+from spectra.engine.workers import Workers
+from spectra.grouping import Group, Ints
+from spectra.linalg import F64, Axes
+from spectra.pooling import PooledRows
+from spectra.statistics import METRICS, Convention, Gradient
+from spectra.uncertainty import Blocks, Carried
+
+MANY_BLOCKS = 1000
+"""Blocks from which alpha's correction no longer matters, since rows are more still."""
+
+
+class Influence:
+    """Weighs the rows of one pool's groups, under one convention."""
+
+    def __init__(
+        self,
+        rows: PooledRows,
+        dim: int,
+        shift: F64,
+        backend: Backend,
+        convention: Convention,
+        blocks: Blocks,
+    ) -> None:
+        """For rows of width dim, whose moments are taken around `shift`."""
+        self.rows = rows
+        self._dim, self._shift, self._backend = dim, shift, backend
+        self._centered, self._blocks = convention.centered, blocks
+        self._gradient = Gradient(convention, dim)
+        few = len(blocks) < MANY_BLOCKS
+        self._ranks = convention.alpha_ranks if few else None
+
+    def of_moments(self, sums: Sums) -> Axes:
+        """The axes of a group known by its moments."""
+        return self._backend.axes(sums, self._shift, self._centered, self._weights)
+
+    def of_rows(self, rows: NDArray[Any], numbers: Ints, sums: Sums | None = None) -> Carried:
+        """Of a group that is just these rows [n, d], known by number; its moments for n > d."""
+        if sums is None:
+            found = self._backend.carried_by_few(rows, self._centered, self._weights)
+        else:
+            (found,) = self._backend.carried(rows, [self.of_moments(sums)])
+        return self.summed(found, self.rows.trace_of(numbers))
+
+    def nothing(self) -> Carried:
+        """Of no rows."""
+        return self.summed(np.empty((0, self._columns)), np.empty(0, np.int64))
+
+    def summed(self, carried: F64, traces: Ints) -> Carried:
+        """What rows [n, ...] of these traces [n] carry, by trace and by block."""
+        metrics, leverages = np.split(carried, [len(METRICS)], axis=1)
+        by_trace = _sums(metrics, traces, self.rows.pairs.steps.num_traces)
+        if self._ranks is None:
+            return Carried(by_trace, None)
+        blocks = self._blocks.of_trace[traces]
+        return Carried(by_trace, _sums(leverages, blocks, len(self._blocks)))
+
+    @property
+    def _columns(self) -> int:
+        fitted = 0 if self._ranks is None else self._ranks[1] - self._ranks[0] + 1
+        return len(METRICS) + fitted
+
+    def _weights(self, eigenvalues: F64, rows: int) -> F64:
+        """Metrics by their derivatives, then each fitted eigenvalue by itself."""
+        weights = np.zeros((self._columns, len(eigenvalues)))
+        weights[: len(METRICS)] = self._gradient.on_host(eigenvalues, rows) * eigenvalues
+        if self._ranks is not None:
+            first, last = self._ranks[0] - 1, min(self._ranks[1], len(eigenvalues))
+            fitted = np.arange(first, last)
+            weights[len(METRICS) + fitted - first, fitted] = 1.0
+        return weights
+
+
+class SecondPass:
+    """Takes a pool's rows once more and weighs them for the groups whose axes are known."""
+
+    def __init__(
+        self,
+        influence: Influence,
+        axes: Mapping[Group, Axes],
+        backend: Backend,
+        dtype: np.dtype[Any],
+        workers: Workers,
+    ) -> None:
+        """`wanted` [atoms] says whose rows; `found` has the groups' sums after `finish`."""
+        self._influence, self._axes, self._backend = influence, axes, backend
+        self._workers = workers
+        self.rows = rows = influence.rows
+        masks = {group: rows.atoms.mask(group) for group in axes}
+        self.wanted = np.any([np.zeros(rows.atoms.count, bool), *masks.values()], axis=0)
+        self._groups = {
+            int(atom): [group for group, mask in masks.items() if mask[atom]]
+            for atom in np.flatnonzero(self.wanted)
+        }
+        self.found = {group: influence.nothing() for group in axes}
+        dim = len(next(iter(axes.values())).origin) if axes else 0
+        self._buffers = AtomBuffers(dim, dtype, self._flush)
+        self._sent: deque[Future[dict[Group, Carried]]] = deque()
+
+    def add(self, rows: NDArray[Any], numbers: Ints) -> None:
+        """Take rows [m, d] of wanted atoms with their row numbers [m]."""
+        self._buffers.add(rows, numbers, self.rows.atom_of(numbers), np.arange(len(numbers)))
+
+    def finish(self) -> None:
+        """Wait for all."""
+        self._buffers.finish()
+        while self._sent:
+            self._add_oldest()
+
+    def _flush(self, atom: int, rows: NDArray[Any], numbers: Ints) -> None:
+        own, traces = rows.copy(), self.rows.trace_of(numbers)
+        self._sent.append(self._workers.submit(lambda: self._weigh(atom, own, traces)))
+        if len(self._sent) > 4 * usable_cores():
+            self._add_oldest()
+
+    def _weigh(self, atom: int, rows: NDArray[Any], traces: Ints) -> dict[Group, Carried]:
+        groups = self._groups[atom]
+        found = self._backend.carried(rows, [self._axes[group] for group in groups])
+        return {
+            group: self._influence.summed(carried, traces)
+            for group, carried in zip(groups, found, strict=True)
+        }
+
+    def _add_oldest(self) -> None:
+        """In the order of their rows, so that sums do not depend on which thread was first."""
+        for group, carried in self._sent.popleft().result().items():
+            self.found[group] = self.found[group].plus(carried, 1.0)
+
+
+def _sums(values: F64, places: Ints, count: int) -> F64:
+    """[count, M] sums of values [n, M] by place."""
+    sums = np.zeros((count, values.shape[1]))
+    for column, one in enumerate(values.T):
+        sums[:, column] = np.bincount(places, one, minlength=count)
+    return sums
