@@ -26,11 +26,13 @@ from spectra.linalg import (
 from spectra.moments import Moments
 from spectra.route import DEFAULT_ALPHA_RANKS
 from spectra.statistics import Convention, Summary, summarise
+from spectra.uncertainty import Blocks, Carried, Weights
 
 SAFE = 200
 """Binary exponents up to which squares of float64 values, and squares of those, are harmless."""
 
 PILOT_ROWS = 1024
+CARRIED_ROWS = 4096
 
 SPREAD_ORDER = 1280
 """Order from which a lone reduction gains more by BLAS's threads than their spinning costs what
@@ -103,6 +105,30 @@ def spectra_of_moments(moments: Moments, alpha_ranks: tuple[int, int]) -> Spectr
             stacklevel=3,
         )
     return solved
+
+
+def carried_by_blocks(
+    x: NDArray[Any], labels: NDArray[Any], chosen: Convention
+) -> tuple[Carried, Blocks]:
+    """What blocks of finite rows x [n, d], n >= 1, carry of a convention's metrics.
+
+    Rows with the same of the labels [n] are a block. The convention must not normalise rows.
+    """
+    names, block = np.unique(labels, return_inverse=True)
+    blocks = Blocks("trace", np.arange(len(names)))
+    x, _ = rescaled(x)
+    (rows, dim), host = x.shape, _host()
+    weights = Weights.of(chosen, dim, len(names))
+    if rows <= dim:
+        found = host.carried_by_few(x, chosen.centered, weights)
+    else:
+        shift = _pilot(x)
+        with one_thread_blas():
+            sums = host.accumulate(host.zeros(dim), x, shift)
+        axes = host.axes(sums, shift, chosen.centered, weights)
+        parts = (x[start : start + CARRIED_ROWS] for start in range(0, rows, CARRIED_ROWS))
+        found = np.concatenate([host.carried(part, [axes])[0] for part in parts])
+    return Carried.of(found, block, len(names), blocks), blocks
 
 
 def eigenvalues_of(x: NDArray[Any], chosen: Convention) -> tuple[F64, str]:

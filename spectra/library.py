@@ -8,13 +8,17 @@ SVD of the rows is taken.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spectra.batched import BatchedRecord, jax_batch, jax_batch_and_repairs
 from spectra.finite import nonfinite_rows
 from spectra.host_metrics import (
+    carried_by_blocks,
     convention_values,
     eigenvalues_of,
     float_rows,
@@ -39,23 +43,33 @@ from spectra.statistics import METRICS, STATUSES, Array, Convention, is_jax
 from spectra.statistics import convention as named_convention
 
 
-def metrics(x: Array | Moments, convention: str | Convention = "default") -> Record:
-    """The metrics of one group of rows.
+def metrics(
+    x: Array | Moments,
+    convention: str | Convention = "default",
+    *,
+    blocks: Sequence[Any] | NDArray[Any] | None = None,
+) -> Record:
+    """The metrics of one group of rows, with standard errors where blocks are given.
 
     Args:
         x: rows [n, d] of any float dtype, NumPy or JAX, or their `Moments`.
         convention: a preset's name or a `Convention`.
+        blocks: [n] labels: rows of one label (a trace, a problem) depend on one another, others do
+            not. `se` is then the first-order jackknife over them (`spectra.uncertainty`), in
+            floats; value +- t * se, t with `num_blocks` - 1 degrees of freedom, is an interval.
 
     Returns:
         A `Record`; its values are floats for NumPy, JAX scalars for JAX, None where undefined.
 
     Raises:
         ValueError: x is not two-dimensional or has no columns; it is traced by JAX (a record
-            holds None and text: use `batched_metrics`); or moments are given to a convention that
-            scales rows.
+            holds None and text: use `batched_metrics`); moments are given to a convention that
+            scales rows; or blocks are given with moments, for such a convention, or not one a row.
         UnknownConventionError: no preset has this name.
     """
     chosen = named_convention(convention)
+    if blocks is not None:
+        return _with_errors(x, chosen, np.asarray(blocks))
     if isinstance(x, Moments):
         return _metrics_of_moments(x, chosen)
     x = _array(x, 2)
@@ -141,6 +155,22 @@ def routes(x: Array, convention: str | Convention = "default") -> Routes:
     )
 
 
+def _with_errors(x: Array | Moments, chosen: Convention, labels: NDArray[Any]) -> Record:
+    if isinstance(x, Moments) or chosen.row_norm:
+        what = "moments" if isinstance(x, Moments) else f"convention {chosen.name!r}"
+        raise ValueError(f"blocks are given, but {what} give no standard errors: leave them out")
+    record, rows = metrics(x, chosen), float_rows(np.asarray(x))
+    if labels.shape != rows.shape[:1]:
+        raise ValueError(f"blocks have shape {labels.shape}; expected one a row, {rows.shape[:1]}")
+    if record.status not in ("ok", "short_spectrum"):
+        return replace(record, num_blocks=len(np.unique(labels)))
+    carried, blocks = carried_by_blocks(rows, labels, chosen)
+    values = {name: None if (v := getattr(record, name)) is None else float(v) for name in METRICS}
+    ceiling = min(len(rows) - int(chosen.centered), rows.shape[1])
+    se = carried.errors(blocks, np.arange(len(blocks)), chosen, values, ceiling)
+    return replace(record, se=se, num_blocks=len(blocks))
+
+
 def _metrics_of_moments(moments: Moments, chosen: Convention) -> Record:
     if chosen.row_norm:
         raise ValueError(
@@ -215,8 +245,6 @@ def _like(x: Array, values: F64) -> Any:
 
 
 def _jax_values(record: Record) -> Record:
-    from dataclasses import replace
-
     import jax.numpy as jnp
 
     values: dict[str, Any] = {

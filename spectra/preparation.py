@@ -106,6 +106,8 @@ def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backe
     if limit.holds(needed):
         return
     fewer = "ask for fewer depth bins, or for fewer or smaller counts or repeats of the sweep"
+    if config.weighs:
+        fewer += ", or for no standard errors (--jackknife off)"
     if limit.device is not None and needed.device > limit.device:
         raise UsageError(
             f"moments need at least {_megabytes(needed.device)} on {device_kind(backend)}, one "

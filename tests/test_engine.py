@@ -136,6 +136,19 @@ def test_less_memory_means_more_passes_and_the_same_bytes(
         prepare(src, replace(CONFIG, max_memory=least - 1), HOST)
 
 
+def test_axes_of_large_groups_are_part_of_the_planned_memory(tmp_path: Path) -> None:
+    src = make(tmp_path / "m", traces=30, unlabelled=True)
+    config = replace(CONFIG, pools=("all",))
+    on = prepare(src, config, HOST)
+    off = prepare(src, replace(config, jackknife="off"), HOST)
+    (pool,) = on.plans[0].pools
+    atoms = pool.rows.atoms
+    groups = atoms.basic_groups() + atoms.depth_groups()
+    large = sum(int(pool.atom_rows[atoms.mask(group)].sum()) > DIM for group in groups)
+    assert large > 10
+    assert on.planned.host - off.planned.host == large * 8 * DIM**2
+
+
 def test_every_row_is_read_once_and_prompts_are_not_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
@@ -141,3 +142,39 @@ def carried(x: Any, block: list[int], count: int) -> Any:
             ends.append(reference.effective_rank(values))
         out[b] = (ends[0] - ends[1]) / (2 * step)
     return out
+
+
+def test_blocks_of_an_array_give_what_a_run_gives(tmp_path: Path) -> None:
+    case = cases.long_case(cases.sloping, 400, 104)
+    src = in_traces(case, False, tmp_path / "in" / "m")
+    (run,) = spectra.run(src, tmp_path / "out", replace(CONFIG, pools=("all",)))
+    rows = reference.pooled_rows(case.layers[case.primary], open_artifact(src).index.samples, "all")
+    for group, part in (
+        (Group("global"), rows),
+        (Group("category", None, "Deduction"), rows.where(None, "Deduction")),
+    ):
+        if not part.labels:
+            continue
+        record = run.records[1, "all"][group]
+        blocks = [f"trace {label.trace}" for label in part.labels]
+        found = spectra.metrics(part.x, blocks=blocks)
+        assert found.num_blocks == record.num_blocks
+        assert found.se is not None
+        assert found.se == pytest.approx(record.se, rel=1e-9)
+        assert spectra.metrics(jnp.asarray(part.x), blocks=blocks).se == pytest.approx(
+            found.se, rel=1e-6
+        )
+
+
+def test_blocks_that_cannot_be_used_are_refused() -> None:
+    x = np.random.default_rng(0).standard_normal((6, 4))
+    with pytest.raises(ValueError, match="one a row"):
+        spectra.metrics(x, blocks=[1, 2])
+    with pytest.raises(ValueError, match="moments give no standard errors"):
+        spectra.metrics(spectra.Moments.of(x), blocks=[0] * 6)
+    with pytest.raises(ValueError, match="'differank' give no standard errors"):
+        spectra.metrics(x, "differank", blocks=[0] * 6)
+    alone = spectra.metrics(x, blocks=[0] * 6)
+    assert (alone.se, alone.num_blocks) == (None, 1)
+    constant = spectra.metrics(np.ones((6, 4)), blocks=range(6))
+    assert (constant.se, constant.num_blocks, constant.status) == (None, 6, "degenerate")

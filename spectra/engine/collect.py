@@ -38,9 +38,17 @@ class AtomBuffers:
     """Hands on the rows of each atom in blocks that do not depend on how the rows arrive."""
 
     def __init__(
-        self, dim: int, dtype: np.dtype[Any], flush: Callable[[int, NDArray[Any], Ints], None]
+        self,
+        atom_rows: Ints,
+        dim: int,
+        dtype: np.dtype[Any],
+        flush: Callable[[int, NDArray[Any], Ints], None],
     ) -> None:
-        """`flush` is given an atom, some of its rows [m, d] and their numbers [m], at once."""
+        """For atoms of so many rows [atoms], of width dim.
+
+        `flush` is given an atom, some of its rows [m, d] and their numbers [m], to use at once.
+        """
+        self._size = np.minimum(atom_rows, BUFFER_ROWS)
         self._dim, self._dtype, self._flush = dim, dtype, flush
         self._rows: dict[int, NDArray[Any]] = {}
         self._numbers: dict[int, Ints] = {}
@@ -63,8 +71,8 @@ class AtomBuffers:
 
     def _put(self, atom: int, rows: NDArray[Any], numbers: Ints) -> None:
         if atom not in self._rows:
-            self._rows[atom] = np.empty((BUFFER_ROWS, self._dim), self._dtype)
-            self._numbers[atom] = np.empty(BUFFER_ROWS, np.int64)
+            self._rows[atom] = np.empty((self._size[atom], self._dim), self._dtype)
+            self._numbers[atom] = np.empty(self._size[atom], np.int64)
             self._filled[atom] = 0
         while len(rows):
             filled = self._filled[atom]
@@ -100,7 +108,7 @@ class Collector:
         self._plan, self._lasting, self._shift, self._backend = plan, lasting, shift, backend
         self._store = RowStore(plan.stored(categories), plan.dim, dtype)
         self._dtype = dtype
-        self._buffers = AtomBuffers(plan.dim, dtype, self._flush)
+        self._buffers = AtomBuffers(plan.atom_rows, plan.dim, dtype, self._flush)
         self.moments: dict[int, Sums] = {}
 
     def add(self, rows: NDArray[Any], numbers: Ints) -> None:

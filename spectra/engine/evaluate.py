@@ -58,6 +58,7 @@ def plan_layer(
             config.counts,
             config.repeats,
             config.seed,
+            config.weighs,
         )
         for pool in config.pools
     ]
@@ -99,9 +100,9 @@ def evaluate_layer(
                 for job, collector in zip(jobs, collectors, strict=True):
                     collector.finish()
                     job.close(categories, collector, progress)
-            for job in jobs:
-                job.wait()
-            _weigh(jobs, stream, progress)
+                for job in jobs:
+                    job.wait()
+                _weigh(jobs, stream, progress)
             for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
                 if fast:
@@ -130,7 +131,7 @@ def pilot(reader: RowReader) -> F64:
 
 
 def _weigh(jobs: Sequence[PoolJob], stream: Stream, progress: Progress) -> None:
-    """Find what traces carry of each group, with one more pass where groups need it."""
+    """Find what traces carry of the groups solved so far, with one more pass where they need it."""
     passes = [job.second_pass() for job in jobs]
     taking = [one for one in passes if one is not None]
     if taking:

@@ -20,11 +20,8 @@ from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
 from spectra.linalg import F64, Axes
 from spectra.pooling import PooledRows
-from spectra.statistics import METRICS, Convention, Gradient
-from spectra.uncertainty import Blocks, Carried
-
-MANY_BLOCKS = 1000
-"""Blocks from which alpha's correction no longer matters, since rows are more still."""
+from spectra.statistics import Convention
+from spectra.uncertainty import Blocks, Carried, Weights
 
 
 class Influence:
@@ -43,9 +40,7 @@ class Influence:
         self.rows = rows
         self._dim, self._shift, self._backend = dim, shift, backend
         self._centered, self._blocks = convention.centered, blocks
-        self._gradient = Gradient(convention, dim)
-        few = len(blocks) < MANY_BLOCKS
-        self._ranks = convention.alpha_ranks if few else None
+        self._weights = Weights.of(convention, dim, len(blocks))
 
     def of_moments(self, sums: Sums) -> Axes:
         """The axes of a group known by its moments."""
@@ -61,31 +56,11 @@ class Influence:
 
     def nothing(self) -> Carried:
         """Of no rows."""
-        return self.summed(np.empty((0, self._columns)), np.empty(0, np.int64))
+        return self.summed(np.empty((0, self._weights.columns)), np.empty(0, np.int64))
 
     def summed(self, carried: F64, traces: Ints) -> Carried:
         """What rows [n, ...] of these traces [n] carry, by trace and by block."""
-        metrics, leverages = np.split(carried, [len(METRICS)], axis=1)
-        by_trace = _sums(metrics, traces, self.rows.pairs.steps.num_traces)
-        if self._ranks is None:
-            return Carried(by_trace, None)
-        blocks = self._blocks.of_trace[traces]
-        return Carried(by_trace, _sums(leverages, blocks, len(self._blocks)))
-
-    @property
-    def _columns(self) -> int:
-        fitted = 0 if self._ranks is None else self._ranks[1] - self._ranks[0] + 1
-        return len(METRICS) + fitted
-
-    def _weights(self, eigenvalues: F64, rows: int) -> F64:
-        """Metrics by their derivatives, then each fitted eigenvalue by itself."""
-        weights = np.zeros((self._columns, len(eigenvalues)))
-        weights[: len(METRICS)] = self._gradient.on_host(eigenvalues, rows) * eigenvalues
-        if self._ranks is not None:
-            first, last = self._ranks[0] - 1, min(self._ranks[1], len(eigenvalues))
-            fitted = np.arange(first, last)
-            weights[len(METRICS) + fitted - first, fitted] = 1.0
-        return weights
+        return Carried.of(carried, traces, self.rows.pairs.steps.num_traces, self._blocks)
 
 
 class SecondPass:
@@ -111,7 +86,7 @@ class SecondPass:
         }
         self.found = {group: influence.nothing() for group in axes}
         dim = len(next(iter(axes.values())).origin) if axes else 0
-        self._buffers = AtomBuffers(dim, dtype, self._flush)
+        self._buffers = AtomBuffers(rows.per_atom(rows.length), dim, dtype, self._flush)
         self._sent: deque[Future[dict[Group, Carried]]] = deque()
 
     def add(self, rows: NDArray[Any], numbers: Ints) -> None:
@@ -142,11 +117,3 @@ class SecondPass:
         """In the order of their rows, so that sums do not depend on which thread was first."""
         for group, carried in self._sent.popleft().result().items():
             self.found[group] = self.found[group].plus(carried, 1.0)
-
-
-def _sums(values: F64, places: Ints, count: int) -> F64:
-    """[count, M] sums of values [n, M] by place."""
-    sums = np.zeros((count, values.shape[1]))
-    for column, one in enumerate(values.T):
-        sums[:, column] = np.bincount(places, one, minlength=count)
-    return sums

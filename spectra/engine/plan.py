@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spectra.backend import usable_cores
 from spectra.engine.memory import Bytes, Limit
-from spectra.grouping import Group, Ints
+from spectra.grouping import SEGMENTS, Group, Ints
 from spectra.pooling import PooledRows
 from spectra.sampling import default_counts, nested_sample
 
@@ -48,6 +48,7 @@ class PoolPlan:
         samples: the sweep's subsamples.
         lasting: sorted numbers of the rows needed after their own category is done (subsamples,
             and groups across categories that have at most d rows).
+        weighs: whether the axes of large groups are kept until their rows have been weighed.
     """
 
     rows: PooledRows
@@ -57,6 +58,7 @@ class PoolPlan:
     counts: tuple[int, ...]
     samples: tuple[Sample, ...]
     lasting: Ints
+    weighs: bool = False
 
     @classmethod
     def of(
@@ -67,6 +69,7 @@ class PoolPlan:
         counts: tuple[int, ...],
         repeats: int,
         seed: int,
+        weighs: bool = False,
     ) -> PoolPlan:
         """Plan a pool of `rows` [N, dim] whose values take `itemsize` bytes as stored."""
         atom_rows = rows.per_atom(rows.length)
@@ -77,7 +80,7 @@ class PoolPlan:
             if atom_rows[mask].sum() <= dim:
                 lasting.append(rows.numbers(np.flatnonzero(mask[rows.atom])))
         needed = np.unique(np.concatenate([np.empty(0, np.int64), *lasting]))
-        return cls(rows, dim, dim * itemsize, atom_rows, counts, samples, needed)
+        return cls(rows, dim, dim * itemsize, atom_rows, counts, samples, needed, weighs)
 
     def twins(self) -> dict[Group, Group]:
         """Each group with the same rows as an earlier one in file order, and that one."""
@@ -129,6 +132,10 @@ class PoolPlan:
         within = (self._sizes.sum(axis=1) > self.dim).sum(axis=1)
         within += 2 * (self._sizes.sum(axis=(1, 2)) > self.dim)
         large += int(within.max(initial=0))
+        if self.weighs:
+            of_segments = across[: len(SEGMENTS)]
+            for sizes in (across.sum(), across.sum(axis=0), of_segments.sum(axis=1), of_segments):
+                large += int(np.sum(sizes > self.dim))
         return limit.place(len(self.lasting) * self.row_bytes, large * self._moment_bytes)
 
     def by_category(self, limit: Limit) -> list[Bytes]:
@@ -139,7 +146,13 @@ class PoolPlan:
         )
         atoms = self.large.reshape(self._sizes.shape).sum(axis=(1, 2))
         rows = (small + atoms * BUFFER_ROWS) * self.row_bytes
-        return list(map(limit.place, rows.tolist(), (atoms * self._moment_bytes).tolist()))
+        matrices = atoms
+        if self.weighs:
+            by_segment, by_bin = self._sizes.sum(axis=2), self._sizes.sum(axis=1)
+            matrices = matrices + (by_segment.sum(axis=1) > self.dim)
+            matrices += (by_segment[:, : len(SEGMENTS)] > self.dim).sum(axis=1)
+            matrices += (by_bin > self.dim).sum(axis=1)
+        return list(map(limit.place, rows.tolist(), (matrices * self._moment_bytes).tolist()))
 
     @property
     def _sizes(self) -> Ints:

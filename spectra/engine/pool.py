@@ -136,9 +136,6 @@ class PoolJob:
         if weighed is not None:
             weighed.finish()
             result.carried |= weighed.found
-        for group, same in self._twins.items():
-            if same in result.carried:
-                result.carried[group] = result.carried[same]
         for (number, count), found in sorted(self._sampled.carried.items(), key=lambda x: x[0]):
             assert not isinstance(found, Axes), "a subsample has its rows"
             assert self._influence is not None, "nothing is carried without an influence"
@@ -168,6 +165,8 @@ class PoolJob:
         for group, same in self._twins.items():
             result.spectra[group] = result.spectra[same]
             result.eigenvalues[group] = result.eigenvalues[same]
+            if same in result.carried:
+                result.carried[group] = result.carried[same]
         for (number, count), values in sorted(sampled.items()):
             sample = self._plan.samples[number]
             result.sampled[sample.group, sample.repeat, count] = values

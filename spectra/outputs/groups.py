@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +11,12 @@ import numpy as np
 from spectra.engine import CountTable, PoolResult, statistics
 from spectra.grouping import Group
 from spectra.linalg import F64
-from spectra.record import Record, metric_values, reason, status_name, value_or_none
+from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
-from spectra.statistics import METRICS, Convention, Summary
+from spectra.statistics import Convention, Summary
 from spectra.uncertainty import (
     Blocks,
     Carried,
-    corrected_variance,
-    variances,
 )
 
 LEADING = 100
@@ -166,21 +163,10 @@ class _Maker:
         """Standard errors of the metrics that have a value, and how many blocks they rest on."""
         if carried is None:
             return None, None
-        blocks = self._blocks.holding(self._table.traces(group))
-        count = len(blocks)
-        if count < 2 or all(value is None for value in values.values()):
-            return None, count
-        squares = variances(carried.by_trace, count, self._blocks)
-        found = dict(zip(METRICS, squares.tolist(), strict=True))
-        ranks, alpha = self._convention.alpha_ranks, values["alpha_req"]
-        if ranks is not None and alpha is not None and carried.leverages is not None:
-            own = carried.leverages[blocks]
-            ceiling = min(rows - int(self._convention.centered), self._dim)
-            found["alpha_req"] = corrected_variance(found["alpha_req"], own, ranks, alpha, ceiling)
-        return {
-            name: None if values[name] is None else value_or_none(math.sqrt(found[name]))
-            for name in METRICS
-        }, count
+        holding = self._blocks.holding(self._table.traces(group))
+        ceiling = min(rows - int(self._convention.centered), self._dim)
+        found = carried.errors(self._blocks, holding, self._convention, values, ceiling)
+        return found, len(holding)
 
     def _summary(self, spectra: list[F64], rows: list[int], convention: Convention) -> Summary:
         return statistics(spectra, rows, self._dim, convention, self._platform)
