@@ -31,11 +31,13 @@ from spectra.errors import SpectraError
 
 DIMS = (576, 1024, 2048)
 PEERS = ("numpy", "torch", "reptrix")
+OURS, WITH_ERRORS = "spectra", "spectra, with se"
 
 MEASURES = (
     "from a directory of shards to the four metric files of all four pools, as processes of their "
     "own: wall time from start to end, imports and compilation included, and peak memory. Ours is "
-    "`spectra run`; the peers are `bench.baseline`: float32, each basic group an eigvalsh of the "
+    "`spectra run --jackknife off`, since the peers have no standard errors, with `spectra run`, "
+    "which has them, beside it; the peers are `bench.baseline`: float32, each basic group an eigvalsh of the "
     "covariance and two SVDs, each depth bin and subsample the cheaper one of both"
 )
 METHOD = (
@@ -141,7 +143,10 @@ def _subjects(
 def _measure(
     subject: Subject, peers: Sequence[str], repeats: int, backend: str, scratch: Path
 ) -> dict[str, Any]:
-    commands = {"spectra": _ours(subject, backend, scratch)}
+    commands = {
+        OURS: _ours(subject, backend, scratch / OURS, "--jackknife", "off"),
+        WITH_ERRORS: _ours(subject, backend, scratch / WITH_ERRORS),
+    }
     for peer in peers:
         device = "cuda" if peer == "torch" and backend == "gpu" else "cpu"
         where = ("--library", peer, "--device", device)
@@ -156,17 +161,17 @@ def _measure(
                 status.update(f"{subject.name}: {name}, round {turn + 1} of {repeats}")
                 costs[name].append(run_child(command))
         status.update(f"{subject.name}: the truth of chosen groups")
-        found = {"spectra": our_values(scratch / "out" / subject.name)}
+        found = {name: our_values(scratch / name / subject.name) for name in (OURS, WITH_ERRORS)}
         stages = {}
         for peer in peers:
             result = json.loads((scratch / f"{peer}.json").read_text(encoding="utf-8"))
             found[peer], stages[peer] = result["values"], result["seconds"]
-        true = _truth(subject, chosen_groups(found["spectra"]), scratch)
-    ours = median(cost.seconds for cost in costs["spectra"])
+        true = _truth(subject, chosen_groups(found[OURS]), scratch)
+    ours = median(cost.seconds for cost in costs[OURS])
     return {
         "artifact": subject.name,
         "size": subject.size,
-        "groups": len(found["spectra"]),
+        "groups": len(found[OURS]),
         "checked_groups": len(true),
         "jobs": {
             name: {
@@ -181,9 +186,9 @@ def _measure(
     }
 
 
-def _ours(subject: Subject, backend: str, scratch: Path) -> tuple[str, ...]:
-    where = ("--out", str(scratch / "out"), "--backend", backend)
-    return ("spectra.cli", "run", str(subject.path), *where, "--quiet")
+def _ours(subject: Subject, backend: str, out: Path, *options: str) -> tuple[str, ...]:
+    where = ("--out", str(out), "--backend", backend)
+    return ("spectra.cli", "run", str(subject.path), *where, "--quiet", *options)
 
 
 def _truth(subject: Subject, keys: Sequence[str], scratch: Path) -> dict[str, Values]:

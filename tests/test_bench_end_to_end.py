@@ -16,6 +16,7 @@ from bench._children import JobError, run_child
 from bench._synthetic import Size, write
 from bench._values import CHECKED, chosen_groups, largest_errors
 from bench.baseline import POOLS, Values, load, pooled
+from bench.end_to_end import OURS, WITH_ERRORS
 from spectra.artifacts import open_artifact
 from tests.tolerances import BAR
 
@@ -55,6 +56,8 @@ def test_both_sides_are_whole(document: dict[str, Any]) -> None:
         assert len(job["seconds"]) == 1
         assert job["peak_bytes"] > 1e7
     assert cell["jobs"]["spectra"]["time_over_ours"] == 1
+    alike = (cell["jobs"][name]["largest_relative_error"] for name in (OURS, WITH_ERRORS))
+    assert next(alike) == next(alike)
 
 
 def test_artifacts_are_looked_through_first(tmp_path: Path) -> None:
