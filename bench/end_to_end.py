@@ -37,8 +37,8 @@ MEASURES = (
     "from a directory of shards to the four metric files of all four pools, as processes of their "
     "own: wall time from start to end, imports and compilation included, and peak memory. Ours is "
     "`spectra run --jackknife off`, since the peers have no standard errors, with `spectra run`, "
-    "which has them, beside it; the peers are `bench.baseline`: float32, each basic group an eigvalsh of the "
-    "covariance and two SVDs, each depth bin and subsample the cheaper one of both"
+    "which has them, beside it; the peers are `bench.baseline`: float32, each basic group an "
+    "eigvalsh of the covariance and two SVDs, each depth bin and subsample the cheaper one of both"
 )
 METHOD = (
     "the jobs take turns; medians of wall times; truth is NumPy's float64 SVD of the rows of "
