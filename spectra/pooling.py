@@ -108,12 +108,14 @@ class PooledRows:
 
     def atom_of(self, numbers: Ints) -> Ints:
         """The atom of each row."""
-        return np.asarray(self.atom[np.searchsorted(self.first, numbers, side="right") - 1])
+        return np.asarray(self.atom[self._run_of(numbers)])
 
     def trace_of(self, numbers: Ints) -> Ints:
         """The trace of each row."""
-        step = self.step[np.searchsorted(self.first, numbers, side="right") - 1]
-        return np.asarray(self.pairs.steps.trace[step])
+        return np.asarray(self.pairs.steps.trace[self.step[self._run_of(numbers)]])
+
+    def _run_of(self, numbers: Ints) -> Ints:
+        return np.searchsorted(self.first, numbers, side="right") - 1
 
     def per_atom(self, weights: NDArray[np.integer | np.bool_]) -> Ints:
         """[atoms] sums of the runs' weights [R]."""

@@ -38,7 +38,7 @@ class Influence:
     ) -> None:
         """For rows of width dim, whose moments are taken around `shift`."""
         self.rows = rows
-        self._dim, self._shift, self._backend = dim, shift, backend
+        self._shift, self._backend = shift, backend
         self._centered, self._blocks = convention.centered, blocks
         self._weights = Weights.of(convention, dim, len(blocks))
 
@@ -74,18 +74,18 @@ class SecondPass:
         dtype: np.dtype[Any],
         workers: Workers,
     ) -> None:
-        """`wanted` [atoms] says whose rows; `found` has the groups' sums after `finish`."""
+        """For one group or more: `wanted` [atoms] says whose rows, `found` has the sums at last."""
         self._influence, self._axes, self._backend = influence, axes, backend
         self._workers = workers
         self.rows = rows = influence.rows
         masks = {group: rows.atoms.mask(group) for group in axes}
-        self.wanted = np.any([np.zeros(rows.atoms.count, bool), *masks.values()], axis=0)
+        self.wanted = np.any(list(masks.values()), axis=0)
         self._groups = {
             int(atom): [group for group, mask in masks.items() if mask[atom]]
             for atom in np.flatnonzero(self.wanted)
         }
         self.found = {group: influence.nothing() for group in axes}
-        dim = len(next(iter(axes.values())).origin) if axes else 0
+        dim = len(next(iter(axes.values())).origin)
         self._buffers = AtomBuffers(rows.per_atom(rows.length), dim, dtype, self._flush)
         self._sent: deque[Future[dict[Group, Carried]]] = deque()
 

@@ -14,10 +14,7 @@ from spectra.linalg import F64
 from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
 from spectra.statistics import Convention, Summary
-from spectra.uncertainty import (
-    Blocks,
-    Carried,
-)
+from spectra.uncertainty import Blocks, Carried
 
 LEADING = 100
 """Spectral values kept a route: enough to draw every preset's fitted range."""

@@ -20,14 +20,12 @@ from spectra.uncertainty.blocks import Blocks
 
 
 def variances(influences: F64, count: int, blocks: Blocks) -> F64:
-    """First-order variances [M], NaN with fewer than two blocks.
+    """First-order variances [M].
 
     Args:
         influences: [T, M] derivatives of M statistics by the weight of each trace.
-        count: how many blocks have rows.
+        count: how many blocks have rows, two or more.
         blocks: which traces belong together.
     """
-    if count < 2:
-        return np.full(influences.shape[1], np.nan)
     squares = (blocks.sums(influences) ** 2).sum(axis=0)
     return np.asarray(squares * count / (count - 1))
