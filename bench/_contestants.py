@@ -44,8 +44,7 @@ def ways(backend: Backend) -> dict[str, Way]:
     device = jax.devices(backend.name)[0]
     engine = engine_on_host
     if backend.name != "cpu":
-        # One group at a time here, so no slots for others.
-        engine = partial(engine_on_device, DeviceBackend(device, batch=1))
+        engine = partial(engine_on_device, DeviceBackend(device))
     return {
         "engine": engine,
         "numpy_float64": partial(by_numpy, dtype=np.float64),
@@ -66,12 +65,11 @@ def engine_on_device(backend: Backend, rows: Rows) -> Answer:
     """The same steps with products and the reduction on a device."""
     n, dim = rows.shape
     if n <= dim:
-        reduced = backend.reduce_rows([rows])[0]
+        reduced = backend.reduce_rows(rows)
     else:
         shift = rows[:1024].astype(np.float64).mean(axis=0)
-        reduced = backend.reduce_moments(
-            [backend.accumulate(backend.zeros(dim), rows, shift)], shift
-        )[0]
+        sums = backend.accumulate(backend.zeros(dim), rows, shift)
+        reduced = backend.reduce_moments(sums, shift)
     found = solve(reduced, n, dim, "rows" if n <= dim else "moments", DEFAULT_ALPHA_RANKS)
     if not found.resolved:
         wide = rows.astype(np.float64)

@@ -26,7 +26,7 @@ def rows(count: int, seed: int = 0) -> NDArray[np.generic]:
 
 
 def device() -> DeviceBackend:
-    return DeviceBackend(jax.devices("cpu")[0], batch=3)
+    return DeviceBackend(jax.devices("cpu")[0])
 
 
 def same(a: Reduced, b: Reduced, count: int) -> None:
@@ -47,7 +47,7 @@ def test_moments_reduce_alike(count: int) -> None:
         second = made.accumulate(made.zeros(DIM), x[50:], shift)
         merged = made.merge(first, second)
         assert merged.rows == count
-        found.append(made.reduce_moments([merged], shift)[0])
+        found.append(made.reduce_moments(merged, shift))
     same(found[0], found[1], count)
 
 
@@ -60,24 +60,42 @@ def test_rows_may_change_after_they_were_handed_over(made: DeviceBackend) -> Non
         buffer[:] = x
         sums = made.accumulate(sums, buffer, shift)
         buffer[:] = 7.0
-    (reduced,) = made.reduce_moments([sums], shift)
+    reduced = made.reduce_moments(sums, shift)
     assert reduced.energy == 20 * x.size
 
 
-def test_rows_reduce_alike_in_batches_of_mixed_sizes() -> None:
-    sizes = [1, 2, 3, 60, SMALLEST_BLOCK, SMALLEST_BLOCK + 1, 70, 5]
-    batch = [rows(size, size) for size in sizes]
-    for size, a, b in zip(
-        sizes, HostBackend(2).reduce_rows(batch), device().reduce_rows(batch), strict=True
-    ):
-        same(a, b, size)
+@pytest.mark.parametrize("count", [1, 2, 3, 60, SMALLEST_BLOCK, SMALLEST_BLOCK + 1, 70])
+def test_rows_reduce_alike(count: int) -> None:
+    x = rows(count, count)
+    same(HostBackend(2).reduce_rows(x), device().reduce_rows(x), count)
+
+
+@pytest.mark.parametrize("made", [DeviceBackend, FastBackend])
+def test_few_rows_are_the_hosts(made: type[DeviceBackend]) -> None:
+    mixed, x = made(jax.devices("cpu")[0], rows_on_host=10), rows(11)
+    few, many = (mixed.reduce_rows(some) for some in (x[:10], x))
+    own = HostBackend(2).reduce_rows(x[:10])
+    assert few.raw.diag.tobytes() == own.raw.diag.tobytes()
+    assert few.accuracy == own.accuracy
+    assert many.accuracy == made(jax.devices("cpu")[0]).reduce_rows(x).accuracy
+    assert mixed.reduction(10, rows=True) == HostBackend(2).reduction(10, rows=True)
+    assert "XLA" in mixed.reduction(11, rows=True)
+    assert "XLA" in mixed.reduction(10, rows=False)
+
+    def weights(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+        return np.full((1, len(values)), 1.0 / count)
+
+    assert np.array_equal(
+        mixed.carried_by_few(x[:10], True, weights),
+        HostBackend(2).carried_by_few(x[:10], True, weights),
+    )
 
 
 def test_one_column() -> None:
     x, shift = rows(9)[:, :1], np.zeros(1)
     for made in (HostBackend(1), device()):
         sums = made.accumulate(made.zeros(1), x, shift)
-        reduced = made.reduce_moments([sums], shift)[0]
+        reduced = made.reduce_moments(sums, shift)
         wide = x.astype(np.float64)
         assert reduced.centered.diag[0] == pytest.approx(((wide - wide.mean()) ** 2).sum())
         assert reduced.raw.diag[0] == pytest.approx((wide**2).sum())

@@ -129,7 +129,7 @@ def test_usage_errors_end_before_measuring(args: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("rows", [12, 100])
 def test_device_engine_meets_the_bar(spectrum: str, rows: int) -> None:
     sample = make_rows(spectrum, rows, 24)
-    answer = engine_on_device(DeviceBackend(jax.devices("cpu")[0], batch=1), sample)
+    answer = engine_on_device(DeviceBackend(jax.devices("cpu")[0]), sample)
     found, true = ranks(answer.spectra), ranks(truth(by_numpy(sample, np.float64).spectra))
     for route in ROUTES:
         assert BAR.holds(found[route], true[route])

@@ -17,7 +17,7 @@ from spectra.backend import device as exact
 from spectra.backend import fast
 from spectra.backend.device import DeviceBackend
 from spectra.backend.host import HostBackend
-from spectra.backend.room import FREE_SHARE, SMALLEST_BLOCK, WAITING, Room
+from spectra.backend.room import FREE_SHARE, SMALLEST_BLOCK, TURNS, WAITING, Room
 from spectra.engine import plan
 from spectra.engine.memory import Bytes, Limit
 from spectra.errors import UsageError
@@ -49,16 +49,13 @@ def test_what_runs_and_what_stays_fit_together(total: int, dim: int) -> None:
     rows = room.block_rows(dim, 512)
     assert SMALLEST_BLOCK <= rows <= 512
     waiting = 8 * WAITING * rows * dim
-    for size in {SMALLEST_BLOCK, max(dim, SMALLEST_BLOCK)}:
-        groups = room.groups(size, dim, rows, 8)
-        assert 1 <= groups <= 8
-        assert waiting + groups * 8 * (size * dim + size**2) <= runs
+    size = max(dim, SMALLEST_BLOCK)
+    assert waiting + TURNS * 8 * (size * dim + size**2) <= runs
 
 
 def test_a_larger_device_has_larger_blocks() -> None:
     small, large = Room(6 << 30), Room(120 << 30)
     assert small.block_rows(4096, 512) < large.block_rows(4096, 512) == 512
-    assert small.groups(4096, 4096, 64, 8) < large.groups(4096, 4096, 512, 8) == 8
 
 
 def test_a_device_that_does_not_tell_its_memory_shares_the_hosts() -> None:
@@ -91,17 +88,18 @@ def test_programs_take_no_more_than_is_planned_for_them() -> None:
 
     sums = ((dim,), f64), ((dim, dim), f64)
     pair = ((2, dim), f32), ((2, dim, dim), f32)
-    count, reduction = ((), f64), room.work(dim) - 8 * (2 * dim**2 + (WAITING + 3) * 64 * dim)
+    count, work = ((), f64), room.work(dim) - 8 * (2 * dim**2 + (WAITING + 3) * 64 * dim)
+    reduction = work / TURNS
     with jax.enable_x64(True):
         updates = [taken(exact._update, *sums, ((64, dim), f64), ((), jnp.int64), sums[0])]
         for some, program in ((sums, exact._reduce_moments), (pair, fast._reduce_moments)):
             assert taken(program, count, *some, sums[0]) - moments <= reduction
-        assert taken(exact._reduce_rows, ((3, dim, dim), f64), ((3,), f64)) <= 3 * reduction
+        assert taken(exact._reduce_rows, ((dim, dim), f64), ((), f64)) <= reduction
     with jax.enable_x64(False):
         shift = ((dim,), f32)
         updates += [taken(fast._update, *pair, ((64, dim), f32), ((), jnp.int32), shift)]
-        assert taken(fast._reduce_rows, ((3, dim, dim), f32), ((3, dim), f32)) <= 3 * reduction
-        assert taken(fast._row_products, ((3, dim, dim), f32)) <= 3 * reduction
+        assert taken(fast._reduce_rows, ((dim, dim), f32), ((dim,), f32)) <= reduction
+        assert taken(fast._row_products, ((dim, dim), f32)) <= reduction
     assert max(updates) - moments <= 8 * (2 * dim**2 + 3 * 64 * dim) + group // dim
 
 
@@ -112,7 +110,7 @@ def tight(src: Path, room: int = 0) -> DeviceBackend:
     """A device that has `room` bytes more than the least with which the artifact can be run."""
     (whole,) = prepare(src, CONFIG, HostBackend(1)).plans
     least = max(one.planned.device for one in plan.rounds(whole.pools, Limit(1 << 60, 0)))
-    return DeviceBackend(CPU, batch=3, room=Room(Room(0).work(DIM) + least + room))
+    return DeviceBackend(CPU, room=Room(Room(0).work(DIM) + least + room))
 
 
 def test_a_small_device_takes_turns_in_small_blocks_and_gives_the_hosts_numbers(

@@ -212,7 +212,7 @@ def test_the_device_backend_gives_the_hosts_files(
 ) -> None:
     src = make(tmp_path / "m")
     first = result(tmp_path, "a", src)
-    made = DeviceBackend(jax.devices("cpu")[0], batch=3)
+    made = DeviceBackend(jax.devices("cpu")[0])
     monkeypatch.setattr("spectra.pipeline.select_backend", lambda *_: made)
     second = result(tmp_path, "b", src)
     assert first.keys() == second.keys()

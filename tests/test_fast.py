@@ -38,7 +38,7 @@ COMPARED = ("rankme", "rankme_sigma", "alpha_req")
 
 def backend(*, on_host: bool = False) -> FastBackend:
     """With reductions as on a GPU, or as on a TPU."""
-    made = FastBackend(CPU, batch=3)
+    made = FastBackend(CPU)
     made.on_host = on_host
     return made
 
@@ -101,9 +101,9 @@ def test_a_resolved_spectrum_is_within_its_bound(
             made.accumulate(made.zeros(dim), x[:300], shift),
             made.accumulate(made.zeros(dim), x[300:], shift),
         )
-        (reduced,) = made.reduce_moments([sums], shift)
+        reduced = made.reduce_moments(sums, shift)
     else:
-        (reduced,) = made.reduce_rows([x])
+        reduced = made.reduce_rows(x)
     solved = solve(reduced, rows, dim, "moments" if rows > dim else "rows", (11, 50))
     assert reduced.accuracy == FAST
     assert solved.tolerable == FAST.tolerable
@@ -256,7 +256,7 @@ def test_a_run_on_a_device_compiles_a_handful_of_programs(
     src = cases.long_case(power_law, 500, 110).write(tmp_path / "m")
     spectra.run(src, tmp_path / "host", CONFIG)  # compiles the statistics
     jax.monitoring.register_event_duration_secs_listener(listen)
-    for made, module in ((DeviceBackend(CPU, batch=3), exact_module), (backend(), fast_module)):
+    for made, module in ((DeviceBackend(CPU), exact_module), (backend(), fast_module)):
         for name in ("_update", "_merge", "_reduce_moments", "_reduce_rows"):
             getattr(module, name).clear_cache()
         compiled.clear()

@@ -188,7 +188,7 @@ def solved_rows(x: F64) -> Spectra:
         return solve(reduced_rows(x), rows, dim, "rows", RANKS)
     backend, shift = HostBackend(1), x.mean(axis=0)
     sums = backend.accumulate(backend.zeros(dim), x, shift)
-    return solve(backend.reduce_moments([sums], shift)[0], rows, dim, "moments", RANKS)
+    return solve(backend.reduce_moments(sums, shift), rows, dim, "moments", RANKS)
 
 
 @pytest.mark.parametrize("shape", [(1, 30), (20, 30), (300, 30)])
@@ -208,7 +208,7 @@ def test_a_spectrum_alone_is_that_of_both(shape: tuple[int, int], mean: float) -
     x = known_rows(*shape, 1e3, mean) if shape[0] > 1 else np.ones(shape)
     backend, shift = HostBackend(1), x.mean(axis=0)
     sums = backend.accumulate(backend.zeros(shape[1]), x, shift)
-    for reduced in (reduced_rows(x), *backend.reduce_moments([sums], shift)):
+    for reduced in (reduced_rows(x), backend.reduce_moments(sums, shift)):
         both = solve(reduced, *shape, "rows", RANKS)
         centered = solve(reduced, *shape, "rows", RANKS, "centered")
         uncentered = solve(reduced, *shape, "rows", RANKS, "uncentered")
@@ -290,7 +290,7 @@ def test_a_large_mean_costs_the_small_values_nothing() -> None:
     raw = np.linalg.svd(x, compute_uv=False)
     backend, shift = HostBackend(1), x[0].copy()
     sums = backend.accumulate(backend.zeros(50), x, shift)
-    solved = solve(backend.reduce_moments([sums], shift)[0], 400, 50, "moments", (1, 2))
+    solved = solve(backend.reduce_moments(sums, shift), 400, 50, "moments", (1, 2))
     np.testing.assert_allclose(np.sqrt(solved.centered), truth, rtol=1e-12)
     np.testing.assert_allclose(np.sqrt(solved.uncentered), raw, rtol=1e-12)
 

@@ -34,22 +34,20 @@ _INSTALL = {
 class Backend(Protocol):
     """Products and reductions of groups of rows.
 
-    `name` is the platform, `mode` how exact it is, `batch` how many groups of rows are worth
-    reducing together. Methods that take `Sums` may overwrite or donate the first one's arrays, the
-    reductions excepted; `shift` [d] must be the same for sums that merge. Reductions may be called
-    from several threads at a time, beside products.
+    `name` is the platform and `mode` how exact it is. Methods that take `Sums` may overwrite or
+    donate the first one's arrays, the reductions excepted; `shift` [d] must be the same for sums
+    that merge. Reductions may be called from several threads at a time, beside products.
     """
 
     name: str
     mode: Mode
-    batch: int
 
     def moment_room(self, dim: int) -> int | None:
         """Bytes for moments of width dim in a memory of its own; None if they lie in the host's."""
         ...
 
-    def reduction(self, order: int) -> str:
-        """What reduces matrices of this order, for people."""
+    def reduction(self, order: int, rows: bool) -> str:
+        """What reduces matrices of this order, from rows or from moments, for people."""
         ...
 
     def zeros(self, dim: int) -> Sums:
@@ -64,12 +62,12 @@ class Backend(Protocol):
         """The sums of both sets of rows."""
         ...
 
-    def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
-        """Tridiagonal forms from moments of at least one row each."""
+    def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
+        """Tridiagonal form from the moments of at least one row."""
         ...
 
-    def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
-        """Tridiagonal forms from rows [n, d], n >= 1, by n x n products."""
+    def reduce_rows(self, rows: NDArray[np.generic]) -> Reduced:
+        """Tridiagonal form from rows [n, d], n >= 1, by n x n products."""
         ...
 
     def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
@@ -100,12 +98,12 @@ def select_backend(name: str = "auto", precision: Precision = "auto") -> Backend
         from spectra.backend.host import HostBackend
 
         return HostBackend()
-    from spectra.backend.device import DeviceBackend
+    from spectra.backend.device import ROWS_ON_HOST, DeviceBackend
     from spectra.backend.fast import FastBackend
     from spectra.backend.room import Room
 
     made = FastBackend if mode == "fast" else DeviceBackend
-    return made(device, room=Room.of(device))
+    return made(device, Room.of(device), ROWS_ON_HOST)
 
 
 def device_kind(backend: Backend) -> str:

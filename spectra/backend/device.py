@@ -1,15 +1,16 @@
 """The device backend: JAX in float64 on an accelerator (or, for tests, on the CPU client).
 
-Row blocks are padded to one static size and group solves to a few bucket sizes, so a whole run
-compiles a handful of programs. Products and O(d^3) reductions run on the device; the two vectors
-of each tridiagonal come back to the host, where LAPACK's values-only solvers take O(d^2).
+Row blocks are padded to one static size and groups of rows to a few, so a whole run compiles a
+handful of programs. Products and O(d^3) reductions run on the device; the two vectors of each
+tridiagonal come back to the host, where LAPACK's values-only solvers take O(d^2). Groups of few
+rows are the host's altogether, as long as it has cores to spare while the device works.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from threading import Lock
+from threading import Semaphore
 from typing import Any
 
 import jax
@@ -18,19 +19,31 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
+from spectra.backend import host
 from spectra.backend.precision import Mode
-from spectra.backend.room import SMALLEST_BLOCK, Room
+from spectra.backend.room import SMALLEST_BLOCK, TURNS, Room
 from spectra.backend.sums import Sums
 from spectra.backend.weighing import Weigher
-from spectra.linalg import F64, Axes, Reduced, Tridiagonal, WeightsOf
+from spectra.linalg import (
+    F64,
+    Axes,
+    Reduced,
+    Tridiagonal,
+    WeightsOf,
+    carried_by_few,
+)
 
 HIGHEST = lax.Precision.HIGHEST
 ROWS_PER_UPDATE = 1024
 """At most; the engine collects the rows of an atom up to this many."""
 
+ROWS_ON_HOST = 256
+"""A group of up to so many rows is the host's: a matrix of this order took an H200 2 ms, a column
+at a time, and one core of the machine around it 8 to 30 ms with the products; it has sixteen."""
+
 
 class DeviceBackend:
-    """Products and reductions by XLA in float64, batched; compiled programs are cached by shape.
+    """Products and reductions by XLA in float64; compiled programs are cached by shape.
 
     Attributes:
         device: where.
@@ -42,23 +55,25 @@ class DeviceBackend:
     wide = True
     most_rows = ROWS_PER_UPDATE
 
-    def __init__(self, device: jax.Device, batch: int = 8, room: Room | None = None) -> None:
-        """Use one device; at most `batch` groups are reduced together, and fewer to fit the room.
+    def __init__(self, device: jax.Device, room: Room | None = None, rows_on_host: int = 0) -> None:
+        """Use one device, and the host for groups of up to `rows_on_host` rows.
 
         Without a room, moments count as host memory, and blocks have their full size.
         """
-        self.name, self.batch = device.platform, batch
-        self.device, self._room = device, room
-        # A device takes turns anyway: one by one, reductions hold the working memory of one.
-        self._turn = Lock()
+        self.name = device.platform
+        self.device, self._room, self._rows_on_host = device, room, rows_on_host
+        # A device takes turns anyway; more of them would hold more working memory.
+        self._turn = Semaphore(TURNS)
         self._weigher = Weigher(device, self.wide)
 
     def moment_room(self, dim: int) -> int | None:
         """Bytes for moments of rows of width dim; None where the device does not tell."""
         return None if self._room is None else self._room.moments(dim)
 
-    def reduction(self, order: int) -> str:
-        """XLA's, in float64."""
+    def reduction(self, order: int, rows: bool) -> str:
+        """XLA's, in float64, or the host's."""
+        if rows and order <= self._rows_on_host:
+            return host.reduction(order)
         return f"XLA tridiagonal on {self.name}, float64"
 
     def zeros(self, dim: int) -> Sums:
@@ -82,23 +97,19 @@ class DeviceBackend:
             total, gram = _merge(into.total, into.gram, other.total, other.gram)
             return Sums(into.rows + other.rows, total, gram)
 
-    def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
-        """The tridiagonal forms of groups from their moments."""
-        return [self._reduce_sums(sums, shift) for sums in batch]
+    def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
+        """The tridiagonal form of a group from its moments."""
+        with self._turn, jax.enable_x64(True), jax.default_device(self.device):
+            count = jnp.asarray(sums.rows, jnp.float64)
+            return reduced_moments(
+                jax.device_get(_reduce_moments(count, sums.total, sums.gram, shift))
+            )
 
-    def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
-        """The tridiagonal forms of groups from their rows [n, d], batched by padded size."""
-        buckets: dict[int, list[int]] = {}
-        for position, rows in enumerate(batch):
-            buckets.setdefault(_bucket(*rows.shape), []).append(position)
-        results: dict[int, Reduced] = {}
-        for size, members in buckets.items():
-            slots = self._slots(size, batch[members[0]].shape[1])
-            for start in range(0, len(members), slots):
-                some = members[start : start + slots]
-                found = self._reduce_bucket([batch[member] for member in some], slots, size)
-                results.update(zip(some, found, strict=True))
-        return [results[position] for position in range(len(batch))]
+    def reduce_rows(self, rows: NDArray[np.generic]) -> Reduced:
+        """The tridiagonal form of a group from its rows [n, d], padded to one of a few sizes."""
+        if len(rows) <= self._rows_on_host:
+            return host.reduced_rows(rows)
+        return self._reduce_padded(rows, _bucket(*rows.shape))
 
     def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
         """From the moments, by XLA's eigenvectors."""
@@ -119,7 +130,9 @@ class DeviceBackend:
     def carried_by_few(
         self, rows: NDArray[np.generic], centered: bool, weights_of: WeightsOf
     ) -> F64:
-        """By XLA's eigenvectors of the n x n products, padded as for reductions."""
+        """By XLA's eigenvectors of the n x n products, padded as for reductions, or by LAPACK."""
+        if len(rows) <= self._rows_on_host:
+            return carried_by_few(rows, centered, weights_of)
         held = padded(rows, _bucket(*rows.shape))
         with self._turn:
             return self._weigher.carried_by_few(held, len(rows), centered, weights_of)
@@ -131,30 +144,13 @@ class DeviceBackend:
             scatter, mean, _ = _centred_scatter(count, sums.total, sums.gram, shift)
             return scatter, np.asarray(mean)
 
-    def _reduce_sums(self, sums: Sums, shift: F64) -> Reduced:
+    def _reduce_padded(self, rows: NDArray[Any], size: int) -> Reduced:
+        held, count = padded(rows, size), np.float64(len(rows))
         with self._turn, jax.enable_x64(True), jax.default_device(self.device):
-            count = jnp.asarray(sums.rows, jnp.float64)
-            return reduced_moments(
-                jax.device_get(_reduce_moments(count, sums.total, sums.gram, shift))
-            )
-
-    def _reduce_bucket(self, groups: list[NDArray[Any]], slots: int, size: int) -> list[Reduced]:
-        counts = np.ones(slots)
-        counts[: len(groups)] = list(map(len, groups))
-        with self._turn, jax.enable_x64(True), jax.default_device(self.device):
-            found = jax.device_get(_reduce_rows(stacked(groups, slots, size), counts))
-        return [
-            reduced_rows(len(rows), *(array[slot] for array in found))
-            for slot, rows in enumerate(groups)
-        ]
+            return reduced_rows(len(rows), *jax.device_get(_reduce_rows(held, count)))
 
     def _block_rows(self, dim: int) -> int:
         return self.most_rows if self._room is None else self._room.block_rows(dim, self.most_rows)
-
-    def _slots(self, size: int, dim: int) -> int:
-        if self._room is None:
-            return self.batch
-        return self._room.groups(size, dim, self._block_rows(dim), self.batch)
 
 
 def _bucket(rows: int, dim: int) -> int:
@@ -164,14 +160,6 @@ def _bucket(rows: int, dim: int) -> int:
     """
     power = max(SMALLEST_BLOCK, 1 << (rows - 1).bit_length())
     return max(dim, SMALLEST_BLOCK) if rows <= dim < power else power
-
-
-def stacked(groups: Sequence[NDArray[Any]], slots: int, size: int) -> NDArray[Any]:
-    """Groups of rows [n, d] in zeros [slots, size, d]."""
-    held = np.zeros((slots, size, groups[0].shape[1]), groups[0].dtype)
-    for slot, rows in enumerate(groups):
-        held[slot, : len(rows)] = rows
-    return held
 
 
 def padded(rows: NDArray[np.generic], size: int) -> NDArray[np.generic]:
@@ -259,12 +247,9 @@ def rows_gram(rows: Any, count: Any) -> tuple[Any, Any, Any]:
 
 
 @jax.jit
-def _reduce_rows(rows: Any, counts: Any) -> tuple[Any, ...]:
-    def one(x: Any, count: Any) -> tuple[Any, ...]:
-        k, energy, mean_energy = rows_gram(x, count)
-        return (*tridiagonal(k), energy, mean_energy)
-
-    return tuple(jax.vmap(one)(rows, counts))
+def _reduce_rows(rows: Any, count: Any) -> tuple[Any, ...]:
+    k, energy, mean_energy = rows_gram(rows, count)
+    return (*tridiagonal(k), energy, mean_energy)
 
 
 def reduced_moments(result: tuple[Any, ...]) -> Reduced:

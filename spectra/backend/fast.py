@@ -26,13 +26,12 @@ from spectra.backend.device import (
     reduce_along,
     reduced_moments,
     reduced_rows,
-    stacked,
     tridiagonal,
 )
 from spectra.backend.precision import Mode
 from spectra.backend.room import Room
 from spectra.backend.sums import Sums
-from spectra.linalg import F64, FAST, Reduced, Tridiagonal, reduce_in_place, reduction_routine
+from spectra.linalg import F64, FAST, Reduced, Tridiagonal, reduce_in_place
 
 BLOCK = 256
 """Rows of a product (columns, in products of rows by rows): rounding grows with them, and the time
@@ -52,15 +51,15 @@ class FastBackend(DeviceBackend):
     wide = False
     most_rows = BLOCK
 
-    def __init__(self, device: jax.Device, batch: int = 8, room: Room | None = None) -> None:
+    def __init__(self, device: jax.Device, room: Room | None = None, rows_on_host: int = 0) -> None:
         """As `DeviceBackend`."""
-        super().__init__(device, batch, room)
+        super().__init__(device, room, rows_on_host)
         self.on_host = device.platform == "tpu"
 
-    def reduction(self, order: int) -> str:
-        """XLA's in float32, or LAPACK's in float64 where there is none."""
-        if self.on_host:
-            return f"LAPACK {reduction_routine(order)}"
+    def reduction(self, order: int, rows: bool) -> str:
+        """XLA's in float32, or LAPACK's in float64 where there is none or rows are few."""
+        if self.on_host or (rows and order <= self._rows_on_host):
+            return host.reduction(order)
         return f"XLA tridiagonal on {self.name}, float32"
 
     def zeros(self, dim: int) -> Sums:
@@ -94,7 +93,8 @@ class FastBackend(DeviceBackend):
         offset = total / sums.rows
         return gram - sums.rows * np.outer(offset, offset), shift + offset
 
-    def _reduce_sums(self, sums: Sums, shift: F64) -> Reduced:
+    def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
+        """The tridiagonal form of a group from its moments."""
         if self.on_host:
             total, gram = map(_wide, jax.device_get((sums.total, sums.gram)))
             reduced = host.reduced_moments(Sums(sums.rows, total, gram.T), shift)
@@ -105,27 +105,25 @@ class FastBackend(DeviceBackend):
             reduced = reduced_moments(found)
         return _honest(reduced, sums.rows, len(shift))
 
-    def _reduce_bucket(self, groups: list[NDArray[Any]], slots: int, size: int) -> list[Reduced]:
-        forms = list(map(_row_form, groups))
-        reduced = []
-        for form, (diag, off) in zip(forms, self._reduce_forms(forms, slots, size), strict=False):
-            # The device rounded the mean's share of the diagonal.
-            exact = np.concatenate([form.column[:1], diag[1:]])
-            one = reduced_rows(len(form.rows), exact, off, form.energy, form.column[0])
-            reduced.append(_honest(one, *form.rows.shape))
-        return reduced
+    def _reduce_padded(self, rows: NDArray[Any], size: int) -> Reduced:
+        form = _row_form(rows)
+        diag, off = self._reduce_form(form, size)
+        # The device rounded the mean's share of the diagonal.
+        exact = np.concatenate([form.column[:1], diag[1:]])
+        one = reduced_rows(len(form.rows), exact, off, form.energy, form.column[0])
+        return _honest(one, *form.rows.shape)
 
-    def _reduce_forms(
-        self, forms: list[_RowForm], slots: int, size: int
-    ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """Diagonal and off-diagonal of each form's T, and of the empty slots where padded."""
-        rows = stacked([form.rows for form in forms], slots, size)
+    def _reduce_form(self, form: _RowForm, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Diagonal and off-diagonal of T, of the padding too where the device reduces."""
+        rows = padded(form.rows, size)
         with self._turn, jax.enable_x64(False), jax.default_device(self.device):
             if not self.on_host:
-                columns = stacked([_narrow(form.column)[:, None] for form in forms], slots, size)
-                return list(zip(*jax.device_get(_reduce_rows(rows, columns[..., 0])), strict=True))
+                column = np.zeros(size, np.float32)
+                column[: len(form.rows)] = _narrow(form.column)
+                diag, off = jax.device_get(_reduce_rows(rows, column))
+                return diag, off
             products = jax.device_get(_row_products(rows))
-        return [_reduce_on_host(*pair) for pair in zip(forms, products, strict=False)]
+        return _reduce_on_host(form, products)
 
 
 class _RowForm(NamedTuple):
@@ -224,12 +222,9 @@ def _product(rows: Any) -> Any:
     return lax.scan(add, jnp.zeros((2, count, count), jnp.float32), blocks)[0]
 
 
-_row_products = jax.jit(jax.vmap(_product))
+_row_products = jax.jit(_product)
 
 
 @jax.jit
-def _reduce_rows(rows: Any, columns: Any) -> tuple[Any, Any]:
-    def one(x: Any, column: Any) -> tuple[Any, Any]:
-        return tridiagonal(_product(x)[0].at[:, 0].set(column).at[0, :].set(column))
-
-    return tuple(jax.vmap(one)(rows, columns))
+def _reduce_rows(rows: Any, column: Any) -> tuple[Any, Any]:
+    return tridiagonal(_product(rows)[0].at[:, 0].set(column).at[0, :].set(column))

@@ -46,7 +46,6 @@ class HostBackend:
 
     name = "cpu"
     mode: Mode = "exact"
-    batch = 1
 
     def __init__(self, cores: int | None = None) -> None:
         """Multiply on this many cores, by default all that the process may use."""
@@ -57,9 +56,9 @@ class HostBackend:
     def moment_room(self, dim: int) -> None:
         """None: moments lie where the rows do."""
 
-    def reduction(self, order: int) -> str:
+    def reduction(self, order: int, rows: bool) -> str:
         """One routine of LAPACK or another, a matrix a core."""
-        return f"LAPACK {reduction_routine(order)}, a matrix a core"
+        return reduction(order)
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
@@ -106,13 +105,13 @@ class HostBackend:
         into.gram[...] += other.gram
         return Sums(into.rows + other.rows, into.total + other.total, into.gram)
 
-    def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
-        """The tridiagonal forms of groups from their moments; leaves the sums as they are."""
-        return [reduced_moments(sums, shift) for sums in batch]
+    def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
+        """The tridiagonal form of a group from its moments; leaves the sums as they are."""
+        return reduced_moments(sums, shift)
 
-    def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
-        """The tridiagonal forms of groups from their rows [n, d], by n x n products."""
-        return [reduced_rows(rows) for rows in batch]
+    def reduce_rows(self, rows: NDArray[np.generic]) -> Reduced:
+        """The tridiagonal form of a group from its rows [n, d], by n x n products."""
+        return reduced_rows(rows)
 
     def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
         """By LAPACK, from the moments, which stay as they are."""
@@ -134,6 +133,11 @@ class HostBackend:
     ) -> F64:
         """By LAPACK, of the n x n products."""
         return carried_by_few(rows, centered, weights_of)
+
+
+def reduction(order: int) -> str:
+    """What reduces matrices of this order on the host, for people."""
+    return f"LAPACK {reduction_routine(order)}, a matrix a core"
 
 
 def reduced_moments(sums: Sums, shift: F64, *, overwrite: bool = False) -> Reduced:

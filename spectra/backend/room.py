@@ -18,6 +18,9 @@ SMALLEST_BLOCK = 64
 WAITING = 32
 """Programs that JAX lets wait for a device, each with its block of rows."""
 
+TURNS = 2
+"""Reductions on a device at a time: one is computed while the next one's rows arrive."""
+
 _VALUE = 8
 """Bytes of a number in float64, of a pair of float32, and at most of one as stored."""
 
@@ -26,9 +29,9 @@ _VALUE = 8
 class Room:
     """Bytes of a device's memory that a run may use, split between moments and work.
 
-    Work is one update and one reduction at a time. What those take is counted in arrays: an update
-    holds two [d, d], three blocks and those that wait; a reduction of moments four [d, d]; a group
-    of n padded rows three [n, d] and four [n, n].
+    Work is one update at a time and `TURNS` reductions. What those take is counted in arrays: an
+    update holds two [d, d], three blocks and those that wait; a reduction of moments four [d, d],
+    one of n padded rows three [n, d] and four [n, n].
     """
 
     total: int
@@ -51,10 +54,6 @@ class Room:
             most //= 2
         return most
 
-    def groups(self, size: int, dim: int, rows: int, most: int) -> int:
-        """Groups of `size` padded rows to reduce together, beside updates of `rows` rows."""
-        return min(max((self.work(dim) - _update(rows, dim)) // _group(size, dim), 1), most)
-
     def work(self, dim: int) -> int:
         """Bytes for what runs, with rows of width dim; more than the total where that is little."""
         return max(int(WORK_SHARE * self.total), _update(SMALLEST_BLOCK, dim) + _reduction(dim))
@@ -65,8 +64,6 @@ def _update(rows: int, dim: int) -> int:
 
 
 def _reduction(dim: int) -> int:
-    return max(4 * _VALUE * dim**2, _group(max(dim, SMALLEST_BLOCK), dim))
-
-
-def _group(size: int, dim: int) -> int:
-    return _VALUE * (3 * size * dim + 4 * size**2)
+    """Of rows, which take more than moments; there are as many as columns at most."""
+    size = max(dim, SMALLEST_BLOCK)
+    return TURNS * _VALUE * (3 * size * dim + 4 * size**2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -75,16 +75,16 @@ class TimedBackend:
 
     def __init__(self, backend: Backend, clock: Clock) -> None:
         """Count the calls of `backend`."""
-        self.name, self.mode, self.batch = backend.name, backend.mode, backend.batch
+        self.name, self.mode = backend.name, backend.mode
         self._backend, self._clock = backend, clock
 
     def moment_room(self, dim: int) -> int | None:
         """Its own."""
         return self._backend.moment_room(dim)
 
-    def reduction(self, order: int) -> str:
+    def reduction(self, order: int, rows: bool) -> str:
         """Its own."""
-        return self._backend.reduction(order)
+        return self._backend.reduction(order, rows)
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
@@ -100,17 +100,17 @@ class TimedBackend:
         with self._clock("multiply"):
             return _there(self._backend.merge(into, other))
 
-    def reduce_moments(self, batch: Sequence[Sums], shift: F64) -> list[Reduced]:
+    def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
         """Counted as "reduce"."""
-        self._count([len(shift)] * len(batch))
+        self._clock.reduced(self.reduction(len(shift), rows=False), len(shift))
         with self._clock("reduce"):
-            return self._backend.reduce_moments(batch, shift)
+            return self._backend.reduce_moments(sums, shift)
 
-    def reduce_rows(self, batch: Sequence[NDArray[np.generic]]) -> list[Reduced]:
+    def reduce_rows(self, rows: NDArray[np.generic]) -> Reduced:
         """Counted as "reduce"."""
-        self._count(map(len, batch))
+        self._clock.reduced(self.reduction(len(rows), rows=True), len(rows))
         with self._clock("reduce"):
-            return self._backend.reduce_rows(batch)
+            return self._backend.reduce_rows(rows)
 
     def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
         """Counted as "influence"."""
@@ -128,10 +128,6 @@ class TimedBackend:
         """Counted as "influence"."""
         with self._clock("influence"):
             return self._backend.carried_by_few(rows, centered, weights_of)
-
-    def _count(self, orders: Iterable[int]) -> None:
-        for order in orders:
-            self._clock.reduced(self.reduction(order), order)
 
 
 def _there(sums: Sums) -> Sums:

@@ -16,6 +16,7 @@ from spectra.grouping import Ints
 from spectra.linalg import (
     F64,
     Axes,
+    Method,
     Reduced,
     Spectra,
     Wanted,
@@ -28,15 +29,15 @@ from spectra.linalg.rowspace import Blocks
 from spectra.uncertainty import Carried
 
 Key = TypeVar("Key", bound=Hashable)
-Part = TypeVar("Part", Sums, NDArray[Any])
 
 
-class _Task(NamedTuple, Generic[Key, Part]):
-    key: Key
-    part: Part
-    wanted: Wanted
+class _Task(NamedTuple):
+    """A set to solve: its moments where there are any, and its rows where they are at hand."""
+
+    sums: Sums | None
     rows: NDArray[Any] | None
     numbers: Ints | None
+    wanted: Wanted
 
 
 Solved = tuple[Spectra, Carried | Axes | None]
@@ -59,10 +60,9 @@ class Solver(Generic[Key]):
     ) -> None:
         """Solve for rows of width dim whose moments were taken around `shift`."""
         self._dim, self._shift, self._backend, self._alpha = dim, shift, backend, alpha_ranks
-        self._queued: list[_Task[Key, NDArray[Any]]] = []
         self._workers = workers
         self._influence = influence
-        self._sent: list[tuple[list[Key], Future[list[Solved]]]] = []
+        self._sent: list[tuple[Key, Future[Solved]]] = []
         self.results: dict[Key, Spectra] = {}
         self.carried: dict[Key, Carried | Axes] = {}
 
@@ -81,65 +81,46 @@ class Solver(Generic[Key]):
         `carried` has the axes.
         """
         if isinstance(part, Sums):
-            self._send([_Task(key, part, wanted, rows, numbers)], self._solve_moments)
-            return
-        self._queued.append(_Task(key, part, wanted, part, numbers))
-        if len(self._queued) >= self._backend.batch:
-            self._send_queued()
+            task = _Task(part, rows, numbers, wanted)
+        else:
+            task = _Task(None, part, numbers, wanted)
+        self._sent.append((key, self._workers.submit(lambda: self._solved(task))))
 
     def finish(self) -> None:
         """Wait for all that was submitted."""
-        self._send_queued()
-        for keys, future in self._sent:
-            for key, (spectra, carried) in zip(keys, future.result(), strict=True):
-                self.results[key] = spectra
-                if carried is not None:
-                    self.carried[key] = carried
+        for key, future in self._sent:
+            self.results[key], carried = future.result()
+            if carried is not None:
+                self.carried[key] = carried
         self._sent.clear()
 
-    def _send_queued(self) -> None:
-        if self._queued:
-            self._send(self._queued, self._solve_rows)
-            self._queued = []
+    def _solved(self, task: _Task) -> Solved:
+        return self._spectra(task), self._carried(task)
 
-    def _send(
-        self,
-        tasks: list[_Task[Key, Part]],
-        work: Callable[[list[_Task[Key, Part]]], list[Solved]],
-    ) -> None:
-        future = self._workers.submit(lambda: work(tasks))
-        self._sent.append(([task.key for task in tasks], future))
-
-    def _solve_moments(self, tasks: list[_Task[Key, Sums]]) -> list[Solved]:
-        reduced = self._backend.reduce_moments([task.part for task in tasks], self._shift)
+    def _spectra(self, task: _Task) -> Spectra:
+        """From rows, one that is not resolved is repaired at once."""
+        if task.sums is not None:
+            reduced = self._backend.reduce_moments(task.sums, self._shift)
+            with self._workers.clock("solve"):
+                return self._solve(reduced, task.sums.rows, "moments", task.wanted)
+        rows = task.rows
+        assert rows is not None, "neither rows nor moments"
+        reduced = self._backend.reduce_rows(rows)
         with self._workers.clock("solve"):
-            spectra = [
-                solve(one, task.part.rows, self._dim, "moments", self._alpha, task.wanted)
-                for one, task in zip(reduced, tasks, strict=True)
-            ]
-        return list(zip(spectra, map(self._carried, tasks), strict=True))
+            spectra = self._solve(reduced, len(rows), "rows", task.wanted)
+            return repaired(spectra, lambda: [rows.astype(np.float64)])
 
-    def _solve_rows(self, tasks: list[_Task[Key, NDArray[Any]]]) -> list[Solved]:
-        reduced = self._backend.reduce_rows([task.part for task in tasks])
-        with self._workers.clock("solve"):
-            spectra = list(map(self._of_rows, reduced, tasks))
-        return list(zip(spectra, map(self._carried, tasks), strict=True))
+    def _solve(self, reduced: Reduced, rows: int, method: Method, wanted: Wanted) -> Spectra:
+        return solve(reduced, rows, self._dim, method, self._alpha, wanted)
 
-    def _carried(self, task: _Task[Key, Any]) -> Carried | Axes | None:
+    def _carried(self, task: _Task) -> Carried | Axes | None:
         if self._influence is None:
             return None
-        sums = task.part if isinstance(task.part, Sums) else None
         if task.rows is not None:
             assert task.numbers is not None, "rows without numbers belong to no trace"
-            return self._influence.of_rows(task.rows, task.numbers, sums)
-        assert sums is not None, "neither rows nor moments"
-        return self._influence.of_moments(sums)
-
-    def _of_rows(self, reduced: Reduced, task: _Task[Key, NDArray[Any]]) -> Spectra:
-        """With the rows at hand, a spectrum that is not resolved is repaired at once."""
-        rows = task.part
-        spectra = solve(reduced, len(rows), self._dim, "rows", self._alpha, task.wanted)
-        return repaired(spectra, lambda: [rows.astype(np.float64)])
+            return self._influence.of_rows(task.rows, task.numbers, task.sums)
+        assert task.sums is not None, "neither rows nor moments"
+        return self._influence.of_moments(task.sums)
 
 
 def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
