@@ -36,7 +36,7 @@ class Backend(Protocol):
 
     `name` is the platform and `mode` how exact it is. Methods that take `Sums` may overwrite or
     donate the first one's arrays, the reductions excepted; `shift` [d] must be the same for sums
-    that merge. Reductions may be called from several threads at a time, beside products.
+    that merge. Several threads may call at a time, each with sums of its own.
     """
 
     name: str

@@ -88,7 +88,8 @@ class DeviceBackend:
             total, gram = sums.total, sums.gram
             for start in range(0, len(rows), size):
                 block = rows[start : start + size]
-                total, gram = _update(total, gram, padded(block, size), len(block), shift)
+                there = self._sent(block, size)
+                total, gram = _update(total, gram, there, len(block), shift)
             return Sums(sums.rows + len(rows), total, gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:
@@ -148,6 +149,16 @@ class DeviceBackend:
         held, count = padded(rows, size), np.float64(len(rows))
         with self._turn, jax.enable_x64(True), jax.default_device(self.device):
             return reduced_rows(len(rows), *jax.device_get(_reduce_rows(held, count)))
+
+    def _sent(self, block: NDArray[np.generic], size: int) -> Any:
+        """Rows [m, d] and zeros below them, [size, d], on the device; the caller's may change.
+
+        Waits for a full block to arrive, which costs less than the copy that needs no waiting.
+        """
+        if len(block) < size or not block.flags.c_contiguous:
+            return padded(block, size)
+        there = jax.device_put(block, self.device, may_alias=False)
+        return there.block_until_ready()
 
     def _block_rows(self, dim: int) -> int:
         return self.most_rows if self._room is None else self._room.block_rows(dim, self.most_rows)

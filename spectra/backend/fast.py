@@ -79,7 +79,8 @@ class FastBackend(DeviceBackend):
             total, gram = sums.total, sums.gram
             for start in range(0, len(rows), size):
                 block = rows[start : start + size]
-                total, gram = _update(total, gram, padded(block, size), len(block), near)
+                there = self._sent(block, size)
+                total, gram = _update(total, gram, there, len(block), near)
             return Sums(sums.rows + len(rows), total, gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums
-from spectra.engine.plan import BUFFER_ROWS, PoolPlan
+from spectra.engine.plan import BUFFER_ROWS, SENT, PoolPlan
 from spectra.grouping import Ints
 from spectra.linalg import F64
 
@@ -35,7 +38,10 @@ class RowStore:
 
 
 class AtomBuffers:
-    """Hands on the rows of each atom in blocks that do not depend on how the rows arrive."""
+    """Hands on the rows of each atom in blocks that do not depend on how the rows arrive.
+
+    Blocks are used one after the other, in order, by a thread beside the caller's.
+    """
 
     def __init__(
         self,
@@ -46,47 +52,72 @@ class AtomBuffers:
     ) -> None:
         """For atoms of so many rows [atoms], of width dim.
 
-        `flush` is given an atom, some of its rows [m, d] and their numbers [m], to use at once.
+        `flush` is given an atom, some of its rows [m, d] and their numbers [m], which may change
+        after.
         """
         self._size = np.minimum(atom_rows, BUFFER_ROWS)
         self._dim, self._dtype, self._flush = dim, dtype, flush
-        self._rows: dict[int, NDArray[Any]] = {}
-        self._numbers: dict[int, Ints] = {}
-        self._filled: dict[int, int] = {}
+        self._filling: dict[int, _Held] = {}
+        self._spare: list[_Held] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._sent: deque[tuple[_Held, Future[None]]] = deque()
 
     def add(self, rows: NDArray[Any], numbers: Ints, atoms: Ints, places: Ints) -> None:
         """Take the rows at these places, of rows [m, d] with their numbers [m] and atoms [m]."""
         order = places[np.argsort(atoms[places], kind="stable")]
         borders = np.flatnonzero(np.diff(atoms[order])) + 1
         for members in np.split(order, borders) if len(order) else ():
-            self._put(int(atoms[members[0]]), rows[members], numbers[members])
+            self._put(int(atoms[members[0]]), rows, numbers, members)
 
     def finish(self) -> None:
-        """Flush what is still held."""
-        for atom in sorted(self._rows):
-            if self._filled[atom]:
-                self._hand_on(atom)
-        self._rows.clear()
-        self._numbers.clear()
+        """Flush what is still held, and wait for all."""
+        for atom in sorted(self._filling):
+            self._hand_on(atom)
+        while self._sent:
+            self._take_back()
+        self._spare.clear()
+        self._thread.shutdown()
 
-    def _put(self, atom: int, rows: NDArray[Any], numbers: Ints) -> None:
-        if atom not in self._rows:
-            self._rows[atom] = np.empty((self._size[atom], self._dim), self._dtype)
-            self._numbers[atom] = np.empty(self._size[atom], np.int64)
-            self._filled[atom] = 0
-        while len(rows):
-            filled = self._filled[atom]
-            taken = min(len(rows), BUFFER_ROWS - filled)
-            self._rows[atom][filled : filled + taken] = rows[:taken]
-            self._numbers[atom][filled : filled + taken] = numbers[:taken]
-            self._filled[atom], rows, numbers = filled + taken, rows[taken:], numbers[taken:]
-            if self._filled[atom] == BUFFER_ROWS:
+    def _put(self, atom: int, rows: NDArray[Any], numbers: Ints, places: Ints) -> None:
+        while len(places):
+            held = self._filling.get(atom) or self._filling.setdefault(atom, self._room(atom))
+            some = places[: BUFFER_ROWS - held.filled]
+            stop = held.filled + len(some)
+            # Without a mode that needs no check, `take` writes to a copy first.
+            np.take(rows, some, axis=0, out=held.rows[held.filled : stop], mode="clip")
+            held.numbers[held.filled : stop] = numbers[some]
+            held.filled, places = stop, places[len(some) :]
+            if held.filled == BUFFER_ROWS:
                 self._hand_on(atom)
+
+    def _room(self, atom: int) -> _Held:
+        size = int(self._size[atom])
+        if size == BUFFER_ROWS and self._spare:
+            return self._spare.pop()
+        return _Held(np.empty((size, self._dim), self._dtype), np.empty(size, np.int64))
 
     def _hand_on(self, atom: int) -> None:
-        filled = self._filled[atom]
-        self._flush(atom, self._rows[atom][:filled], self._numbers[atom][:filled])
-        self._filled[atom] = 0
+        held = self._filling.pop(atom)
+        rows, numbers = held.rows[: held.filled], held.numbers[: held.filled]
+        self._sent.append((held, self._thread.submit(self._flush, atom, rows, numbers)))
+        if len(self._sent) > SENT:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        held, done = self._sent.popleft()
+        done.result()
+        if len(held.rows) == BUFFER_ROWS:
+            held.filled = 0
+            self._spare.append(held)
+
+
+@dataclass(slots=True)
+class _Held:
+    """Room for rows of one atom and their numbers, of which the first `filled` are there."""
+
+    rows: NDArray[Any]
+    numbers: Ints
+    filled: int = 0
 
 
 class Collector:

@@ -23,6 +23,10 @@ from spectra.sampling import default_counts, nested_sample
 
 MOMENT_BYTES = 8
 BUFFER_ROWS = 1024
+"""Rows of an atom that are multiplied at a time."""
+
+SENT = 4
+"""Blocks of so many rows that wait to be multiplied, at most, beside those that fill up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class PoolPlan:
             ((self.atom_rows - lasting) * ~self.large).reshape(self._sizes.shape).sum(axis=(1, 2))
         )
         atoms = self.large.reshape(self._sizes.shape).sum(axis=(1, 2))
-        rows = (small + atoms * BUFFER_ROWS) * self.row_bytes
+        rows = (small + (atoms + SENT * (atoms > 0)) * BUFFER_ROWS) * self.row_bytes
         matrices = atoms
         if self.weighs:
             by_segment, by_bin = self._sizes.sum(axis=2), self._sizes.sum(axis=1)

@@ -21,7 +21,7 @@ Progress = Callable[[int], None]
 
 
 class Block(NamedTuple):
-    """Rows [m, d] of pool number `pool`, and their numbers [m] in it."""
+    """Rows [m, d] of pool number `pool`, and their numbers [m] in it; good until the next one."""
 
     pool: int
     rows: NDArray[np.generic]
@@ -153,7 +153,10 @@ class _Picks(_Runs):
             order = np.lexsort((numbers, tokens))
             numbers, tokens = numbers[order], tokens[order]
         if len(numbers):
-            yield Block(self._pool, raw[tokens - start], numbers)
+            first, last = int(tokens[0]) - start, int(tokens[-1]) - start
+            run = last - first + 1 == len(tokens) and bool(np.all(np.diff(tokens) == 1))
+            rows = raw[first : last + 1] if run else raw[tokens - start]
+            yield Block(self._pool, rows, numbers)
 
 
 class _Means(_Runs):
@@ -185,12 +188,15 @@ class _Means(_Runs):
             )
 
     def _range_sums(self, raw: NDArray[Any], begin: Ints, end: Ints) -> NDArray[np.float64]:
-        """Sums [k, d] in float64 of raw [m, d] over k half-open row ranges, which may overlap."""
-        low, high = int(begin.min()), int(end.max())
-        if len(self._wide) <= high - low:
-            self._wide = np.empty((len(raw) + 1, raw.shape[1]))
-        values = self._wide[: high - low + 1]
-        values[:-1], values[-1] = raw[low:high], 0.0
-        # reduceat sums from each border to the next: the even ones are ranges, the odd ones gaps.
-        borders = np.stack([begin - low, end - low], axis=1).ravel()
-        return np.asarray(np.add.reduceat(values, borders, axis=0)[::2])
+        """Sums [k, d] in float64 of raw [m, d] over k half-open row ranges, which may overlap.
+
+        One range after the other, in a cache: `np.add.reduceat` along rows was 20 times slower.
+        """
+        sums = np.empty((len(begin), raw.shape[1]))
+        if len(self._wide) < (longest := int((end - begin).max())):
+            self._wide = np.empty((longest, raw.shape[1]))
+        for place, (low, high) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
+            values = self._wide[: high - low]
+            np.copyto(values, raw[low:high])
+            np.add.reduce(values, axis=0, out=sums[place])
+        return sums
