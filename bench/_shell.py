@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,11 @@ def check_save(save: Path | None) -> None:
 
 
 def chosen_backend(name: str) -> Backend:
-    """The backend of this name, or the end of the program."""
+    """The backend of this name, or the end of the program.
+
+    JAX would take three quarters of a GPU's memory at once, which jobs beside it need.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
         return select_backend(name)
     except SpectraError as error:

@@ -15,6 +15,7 @@ from scipy.linalg import blas
 from bench._synthetic import Size, write
 from bench._timing import figure, take_turns
 from spectra.backend import Backend, Sums, one_thread_blas
+from spectra.backend.device import ROWS_PER_UPDATE, update_moments
 from spectra.backend.host import HostBackend
 from spectra.engine import Clock, RunConfig
 from spectra.engine.collect import Collector, RowStore
@@ -38,7 +39,7 @@ def products(backend: Backend, dim: int, rows: int, repeats: int) -> dict[str, A
                 sums = backend.accumulate(sums, x[start : start + BLOCK_ROWS], shift)
             return sums.gram
 
-    def multiply() -> Any:
+    def on_host() -> Any:
         assert isinstance(backend, HostBackend)
         with one_thread_blas():
             gram = np.zeros((dim, dim), order="F")
@@ -46,29 +47,46 @@ def products(backend: Backend, dim: int, rows: int, repeats: int) -> dict[str, A
                 add_gram(gram, wide[start : start + BLOCK_ROWS], backend.threads, backend.cores)
             return gram
 
+    alone = on_host if isinstance(backend, HostBackend) else _on_device(backend, x)
     library, name, flops = _library(backend, wide)
-    tasks: dict[str, Callable[[], Any]] = {"ours": ours, "library": library}
-    if isinstance(backend, HostBackend):
-        tasks["multiply"] = multiply
+    tasks: dict[str, Callable[[], Any]] = {"ours": ours, "library": library, "alone": alone}
     _, timings = take_turns(tasks, repeats, PAUSE)
-    rate = rows * dim * (dim + 1) / timings["ours"].median / 1e9
-    best = flops / timings["library"].median / 1e9
-    alone = timings["multiply"].median if "multiply" in timings else None
+    rates = {task: flops / timing.median / 1e9 for task, timing in timings.items()}
     return {
         "d": dim,
         "rows": rows,
-        "gflops": figure(rate),
+        "gflops": figure(rates["ours"]),
         "library": name,
-        "library_gflops": figure(best),
-        "share": figure(rate / best),
-        "products_alone": alone and figure(rows * dim * (dim + 1) / alone / 1e9 / best),
+        "library_gflops": figure(rates["library"]),
+        "share": figure(rates["ours"] / rates["library"]),
+        "products_alone": figure(rates["alone"] / rates["library"]),
     }
 
 
-def _library(backend: Backend, x: NDArray[np.float64]) -> tuple[Callable[[], Any], str, float]:
-    """X'X of rows where the backend computes, its name, and how many flops it does.
+def _on_device(backend: Backend, x: NDArray[Any]) -> Callable[[], Any]:
+    """The update of moments alone, by blocks as large as the engine's, rows being there."""
+    device, dim, shift = jax.devices(backend.name)[0], x.shape[1], np.zeros(x.shape[1])
+    with jax.enable_x64(True):
+        blocks = [
+            jax.device_put(x[start : start + ROWS_PER_UPDATE], device)
+            for start in range(0, len(x), ROWS_PER_UPDATE)
+        ]
 
-    A device has no `syrk`: ours counts the lower triangle only, so half of its rate is had at most.
+    def update() -> Any:
+        sums = backend.zeros(dim)
+        total, gram = sums.total, sums.gram
+        with jax.enable_x64(True), jax.default_device(device):
+            for block in blocks:
+                total, gram = update_moments(total, gram, block, len(block), shift)
+        return gram
+
+    return update
+
+
+def _library(backend: Backend, x: NDArray[np.float64]) -> tuple[Callable[[], Any], str, float]:
+    """X'X of rows where the backend computes, its name, and how many flops it takes there.
+
+    A device has no `syrk`, so that neither it nor ours makes use of the symmetry.
     """
     rows, dim = x.shape
     if backend.name == "cpu":

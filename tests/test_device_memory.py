@@ -91,13 +91,13 @@ def test_programs_take_no_more_than_is_planned_for_them() -> None:
     count, work = ((), f64), room.work(dim) - 8 * (2 * dim**2 + (WAITING + 3) * 64 * dim)
     reduction = work / TURNS
     with jax.enable_x64(True):
-        updates = [taken(exact._update, *sums, ((64, dim), f64), ((), jnp.int64), sums[0])]
+        updates = [taken(exact.update_moments, *sums, ((64, dim), f64), ((), jnp.int64), sums[0])]
         for some, program in ((sums, exact._reduce_moments), (pair, fast._reduce_moments)):
             assert taken(program, count, *some, sums[0]) - moments <= reduction
         assert taken(exact._reduce_rows, ((dim, dim), f64), ((), f64)) <= reduction
     with jax.enable_x64(False):
         shift = ((dim,), f32)
-        updates += [taken(fast._update, *pair, ((64, dim), f32), ((), jnp.int32), shift)]
+        updates += [taken(fast.update_moments, *pair, ((64, dim), f32), ((), jnp.int32), shift)]
         assert taken(fast._reduce_rows, ((dim, dim), f32), ((dim,), f32)) <= reduction
         assert taken(fast._row_products, ((dim, dim), f32)) <= reduction
     assert max(updates) - moments <= 8 * (2 * dim**2 + 3 * 64 * dim) + group // dim
@@ -125,8 +125,8 @@ def test_a_small_device_takes_turns_in_small_blocks_and_gives_the_hosts_numbers(
         shapes.add(arguments[2].shape)
         return update(*arguments)
 
-    update = exact._update
-    monkeypatch.setattr(exact, "_update", watching)
+    update = exact.update_moments
+    monkeypatch.setattr(exact, "update_moments", watching)
     monkeypatch.setattr("spectra.pipeline.select_backend", lambda *_: made)
     (run,) = spectra.run(src, tmp_path / "device", CONFIG)
     assert shapes == {(SMALLEST_BLOCK, DIM)}

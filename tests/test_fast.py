@@ -257,7 +257,7 @@ def test_a_run_on_a_device_compiles_a_handful_of_programs(
     spectra.run(src, tmp_path / "host", CONFIG)  # compiles the statistics
     jax.monitoring.register_event_duration_secs_listener(listen)
     for made, module in ((DeviceBackend(CPU), exact_module), (backend(), fast_module)):
-        for name in ("_update", "_merge", "_reduce_moments", "_reduce_rows"):
+        for name in ("update_moments", "_merge", "_reduce_moments", "_reduce_rows"):
             getattr(module, name).clear_cache()
         compiled.clear()
         monkeypatch.setattr("spectra.pipeline.select_backend", lambda *_, made=made: made)

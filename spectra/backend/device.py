@@ -89,7 +89,7 @@ class DeviceBackend:
             for start in range(0, len(rows), size):
                 block = rows[start : start + size]
                 there = self._sent(block, size)
-                total, gram = _update(total, gram, there, len(block), shift)
+                total, gram = update_moments(total, gram, there, len(block), shift)
             return Sums(sums.rows + len(rows), total, gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:
@@ -185,7 +185,8 @@ def padded(rows: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 
 
 @partial(jax.jit, donate_argnums=(0, 1))
-def _update(total: Any, gram: Any, rows: Any, count: Any, shift: Any) -> tuple[Any, Any]:
+def update_moments(total: Any, gram: Any, rows: Any, count: Any, shift: Any) -> tuple[Any, Any]:
+    """Total [d] and Gram matrix [d, d], donated, with the first `count` of rows [m, d] added."""
     valid = jnp.arange(rows.shape[0]) < count
     y = jnp.where(valid[:, None], rows.astype(jnp.float64) - shift[None], 0.0)
     return total + y.sum(axis=0), gram + jnp.matmul(y.T, y, precision=HIGHEST)

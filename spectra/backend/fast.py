@@ -80,7 +80,7 @@ class FastBackend(DeviceBackend):
             for start in range(0, len(rows), size):
                 block = rows[start : start + size]
                 there = self._sent(block, size)
-                total, gram = _update(total, gram, there, len(block), near)
+                total, gram = update_moments(total, gram, there, len(block), near)
             return Sums(sums.rows + len(rows), total, gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:
@@ -191,7 +191,8 @@ def _honest(reduced: Reduced, rows: int, dim: int) -> Reduced:
 
 
 @partial(jax.jit, donate_argnums=(0, 1))
-def _update(total: Any, gram: Any, rows: Any, count: Any, shift: Any) -> tuple[Any, Any]:
+def update_moments(total: Any, gram: Any, rows: Any, count: Any, shift: Any) -> tuple[Any, Any]:
+    """Pairs, donated, with the first `count` of rows [m, d] added."""
     valid = jnp.arange(rows.shape[0]) < count
     y = jnp.where(valid[:, None], rows.astype(jnp.float32) - shift[None], 0.0)
     product = jnp.matmul(y.T, y, precision=HIGHEST)
