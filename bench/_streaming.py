@@ -95,10 +95,15 @@ def _library(backend: Backend, x: NDArray[np.float64]) -> tuple[Callable[[], Any
             "syrk, all cores",
             float(rows * dim * (dim + 1)),
         )
+    multiply = jax.jit(lambda a: jnp.matmul(a.T, a, precision=jax.lax.Precision.HIGHEST))
     with jax.enable_x64(True):
         there = jax.device_put(x, jax.devices(backend.name)[0])
-        multiply = jax.jit(lambda a: jnp.matmul(a.T, a, precision=jax.lax.Precision.HIGHEST))
-    return lambda: multiply(there), "matmul, float64", float(2 * rows * dim * dim)
+
+    def library() -> Any:
+        with jax.enable_x64(True):
+            return multiply(there)
+
+    return library, "matmul, float64", float(2 * rows * dim * dim)
 
 
 def overlap(backend: Backend, dim: int, rows: int, repeats: int, scratch: Path) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def main(
         found["start"] = start(repeats, chosen.name, Path(scratch))
     for name, cells in found.items():
         out.print()
-        out.print(_table(TITLES[name], cells))
+        out.print(table(TITLES[name], cells))
     _shell.finish(out, {"card": card, **found}, save)
 
 
@@ -93,14 +93,15 @@ TITLES = {
 }
 
 
-def _table(title: str, cells: Sequence[Cell]) -> Table:
-    table = plain_table(title)
+def table(title: str, cells: Sequence[Cell]) -> Table:
+    """Cells as lines, their fields as columns."""
+    made = plain_table(title)
     for name in cells[0]:
         text = isinstance(cells[0][name], str)
-        table.add_column(name.replace("_", " "), justify="left" if text else "right")
+        made.add_column(name.replace("_", " "), justify="left" if text else "right")
     for cell in cells:
-        table.add_row(*map(_text, cell.values()))
-    return table
+        made.add_row(*map(_text, cell.values()))
+    return made
 
 
 def _text(value: Any) -> str:

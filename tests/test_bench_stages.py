@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import stages
-from bench._children import Cost
 from bench._streaming import _on_device
 from tests.test_backends import device
 
 
-def test_the_whole_of_it(tmp_path: Path) -> None:
+def test_the_whole_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "PRODUCT_ROWS", 64)
     save = tmp_path / "small.json"
     options = ("--dim", "32", "--traces", "4", "--backend", "cpu", "--save", str(save))
     result = CliRunner().invoke(stages.app, options)
@@ -30,13 +30,14 @@ def test_the_whole_of_it(tmp_path: Path) -> None:
         assert job["passes"] == 1
         assert sum(used["matrices"] for used in job["solvers"].values()) > 200
     assert document["rows_alone"]["rows"] == [960, 3840]
+    assert document["products"]["rows"] == 64
     printed = save.with_suffix(".txt").read_text()
     for line in ("threads: multiply", "Reductions", "3,840"):
         assert line in printed
 
 
 def test_more_rows_cost_their_share() -> None:
-    found = stages._slope([Cost(3.0, 10), Cost(5.0, 20)], 1_000_000, 5_000_000)
+    found = stages._slope([3.0, 5.0], 1_000_000, 5_000_000)
     assert found["seconds_a_million_more"] == pytest.approx(0.5)
 
 
