@@ -36,8 +36,8 @@ OURS, WITH_ERRORS = "spectra", "spectra, with se"
 MEASURES = (
     "from a directory of shards to the four metric files of all four pools, as processes of their "
     "own: wall time from start to end, imports and compilation included, and peak memory. Ours is "
-    "`spectra run --jackknife off`, since the peers have no standard errors, with `spectra run`, "
-    "which has them, beside it; the peers are `bench.baseline`: float32, each basic group an "
+    "`spectra run --jackknife off --no-matched`, since the peers have neither, with `spectra run`, "
+    "which has both, beside it; the peers are `bench.baseline`: float32, each basic group an "
     "eigvalsh of the covariance and two SVDs, each depth bin and subsample the cheaper one of both"
 )
 METHOD = (
@@ -144,7 +144,7 @@ def _measure(
     subject: Subject, peers: Sequence[str], repeats: int, backend: str, scratch: Path
 ) -> dict[str, Any]:
     commands = {
-        OURS: _ours(subject, backend, scratch / OURS, "--jackknife", "off"),
+        OURS: _ours(subject, backend, scratch / OURS, "--jackknife", "off", "--no-matched"),
         WITH_ERRORS: _ours(subject, backend, scratch / WITH_ERRORS),
     }
     for peer in peers:

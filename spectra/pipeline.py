@@ -256,7 +256,9 @@ def _pool_files(
         prepared.names.asdict(),
         jackknife_head(prepared.blocks) if config.weighs else None,
     )
-    sweep = SweepOptions(result.plan.counts, config.repeats, config.seed, rows.pool)
+    sweep = SweepOptions(
+        result.plan.counts, config.repeats, config.seed, rows.pool, config.sampling
+    )
     primary = layer.index == artifact.config.layer
     folder = f"pool_{rows.pool}" if primary else f"layer_{layer.index}/pool_{rows.pool}"
     contents = documents(head, rows.atoms, records, sweep, config.depth)

@@ -2,18 +2,23 @@
 
 Spectral statistics depend strongly on the number of rows, so groups are comparable only at equal
 counts. A group's subsample of count c holds its c rows with the smallest random keys: without
-replacement, and nested, since a larger count only adds rows. Keys come from the raw output of
-PCG64 seeded by SHA-256 of (seed, file, pool, group, repeat), so adding a group, a count or a
-repeat changes no other subsample.
+replacement, and nested, since a larger count only adds rows. Where whole steps or traces are drawn,
+the keys are theirs, and the last one gives only as many rows as are wanted. Keys come from the raw
+output of PCG64 seeded by SHA-256 of (seed, file, pool, group, repeat), so adding a group, a count
+or a repeat changes no other subsample.
 """
 
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import numpy as np
 
 from spectra.grouping import Group, Ints
+
+Sampling = Literal["row", "step", "trace"]
+"""What is drawn: rows one by one, or all of a step's or a trace's that are in the group."""
 
 SMALLEST_COUNT = 32
 LARGEST_COUNT = 4096
@@ -32,10 +37,7 @@ def default_counts(largest_group: int) -> tuple[int, ...]:
 
 def nested_sample(group: Group, rows: int, count: int, pool: str, repeat: int, seed: int) -> Ints:
     """Positions [count] among a group's rows, 0 <= position < rows; every prefix is a subsample."""
-    labels = f"{group.kind}\0{group.segment}\0{group.category}"
-    key = f"{seed}\0token_count_sweep\0{pool}\0{labels}\0{repeat}"
-    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    bits = np.random.PCG64(int.from_bytes(digest, "big"))
+    bits = _bits(group, pool, repeat, seed, "row")
     keys, places = np.empty(0, np.uint64), np.empty(0, np.int64)
     for start in range(0, rows, CHUNK):
         here = np.arange(start, min(start + CHUNK, rows))
@@ -45,3 +47,44 @@ def nested_sample(group: Group, rows: int, count: int, pool: str, repeat: int, s
             smallest = np.argpartition(keys, count - 1)[:count]
             keys, places = keys[smallest], places[smallest]
     return np.asarray(places[np.argsort(keys, kind="stable")])
+
+
+def nested_units(
+    group: Group,
+    units: Ints,
+    lengths: Ints,
+    count: int,
+    pool: str,
+    repeat: int,
+    seed: int,
+    sampling: Sampling,
+) -> Ints:
+    """Positions [count] among a group's rows, drawn by the unit; every prefix is a subsample.
+
+    Args:
+        group: whose rows they are.
+        units: [R] the unit of each run of its rows.
+        lengths: [R] rows of each run, `count` or more together.
+        count: how many positions.
+        pool, repeat, seed: what else the draw depends on.
+        sampling: what the units are: "step" or "trace".
+    """
+    distinct, own = np.unique(units, return_inverse=True)
+    keys = np.asarray(_bits(group, pool, repeat, seed, sampling).random_raw(len(distinct)))
+    runs = np.argsort(keys[own], kind="stable")
+    ends = np.cumsum(lengths[runs])
+    runs = runs[: int(np.searchsorted(ends, count)) + 1]
+    begin = (np.cumsum(lengths) - lengths)[runs]
+    return np.concatenate(
+        [np.arange(low, low + length) for low, length in zip(begin, lengths[runs], strict=True)]
+    )[:count]
+
+
+def _bits(group: Group, pool: str, repeat: int, seed: int, sampling: Sampling) -> np.random.PCG64:
+    labels = f"{group.kind}\0{group.segment}\0{group.category}"
+    if group.bin is not None:
+        labels += f"\0{group.bin}"
+    unit = "" if sampling == "row" else f"\0{sampling}"
+    key = f"{seed}\0token_count_sweep\0{pool}\0{labels}\0{repeat}{unit}"
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    return np.random.PCG64(int.from_bytes(digest, "big"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_limits
 import spectra
 from spectra import reference
 from spectra.artifacts import open_artifact
+from spectra.engine.matched import MOST
 from spectra.grouping import Group, SampleLike
 from spectra.reference import EPS64
 from spectra.sampling import nested_sample
@@ -156,6 +158,59 @@ def sweep(actual: Any, rows: reference.Rows, config: spectra.RunConfig, pool: st
     yield from named(actual["curves"], wanted, "curves", curve)
 
 
+def matched(
+    files: Mapping[str, Any], rows: reference.Rows, config: spectra.RunConfig, pool: str
+) -> Differences:
+    """The blocks "matched": who is compared at which count, and what two groups a kind have."""
+    names, bins = rows.categories, range(config.num_bins)
+    grid = files["token_count_sweep"]["counts"]
+    segments = reference.SEGMENTS
+    kinds = {
+        ("basic_metrics", "segments"): [Group("segment", s) for s in segments],
+        ("basic_metrics", "categories"): [Group("category", None, c) for c in names],
+        ("basic_metrics", "segment_categories"): [
+            Group("segment_category", s, c) for s in segments for c in names
+        ],
+        ("depth_profile", "bins"): [Group("bin", None, None, b) for b in bins],
+        ("depth_profile", "segments"): [
+            Group("segment_bin", s, None, b) for s in segments for b in bins
+        ],
+        ("depth_profile", "categories"): [
+            Group("category_bin", None, c, b) for c in names for b in bins
+        ],
+    }
+    for (file, kind), groups in kinds.items():
+        block = files[file]["matched"][kind]
+        where = f"{file}.matched.{kind}"
+        members = {group: rows.where(group.segment, group.category, group.bin) for group in groups}
+        sizes = {group: len(own.x) for group, own in members.items() if len(own.x)}
+        enough = [group for group, size in sizes.items() if size >= 32]
+        count = min(sizes[group] for group in enough) if len(enough) > 1 else None
+        count = count and min(count, MOST[enough[0].kind])
+        if block["count"] != count:
+            yield f"{where}.count: {block['count']}, expected {count}"
+            continue
+        there = [(g["segment"], g["category"], g["bin"], g["num_rows"]) for g in block["groups"]]
+        rest = [(g["segment"], g["category"], g["bin"], g["num_rows"]) for g in block["left_out"]]
+        wanted = [(g.segment, g.category, g.bin, sizes[g]) for g in (enough if count else [])]
+        small = [(g.segment, g.category, g.bin, n) for g, n in sizes.items() if n < 32]
+        if there != wanted or rest != small:
+            yield f"{where}: {there} and {rest}, expected {wanted} and {small}"
+            continue
+        if count is None:
+            continue
+        for place in {0, len(wanted) - 1}:
+            group, point = enough[place], block["groups"][place]
+            swept = group.kind in ("segment", "category") and count in grid
+            once = replace(config, repeats=1) if sizes[group] == count and not swept else config
+            mean, sd = point_of(members[group].x, group, count, once, pool)
+            yield from numbers(point["mean"], mean, f"{where}[{place}].mean")
+            if [value is None for value in sd.values()] != [
+                v is None for v in point["sd"].values()
+            ]:
+                yield f"{where}[{place}].sd: {point['sd']}"
+
+
 def point_of(
     x: NDArray[np.float64], group: Group, count: int, config: spectra.RunConfig, pool: str
 ) -> tuple[dict[str, float | None], dict[str, float | None]]:
@@ -196,6 +251,7 @@ def differences(
     expected = reference.svd_vs_covariance(rows, name)
     yield from basic_groups(files["svd_vs_covariance"], expected, three_routes)
     yield from sweep(files["token_count_sweep"], rows, config, pool)
+    yield from matched(files, rows, config, pool)
 
 
 def check_case(case: cases.Case, config: spectra.RunConfig) -> None:

@@ -28,6 +28,7 @@ from spectra.errors import UsageError
 from spectra.grouping import SEGMENTS, Group
 from spectra.outputs import FILES
 from spectra.preparation import prepare
+from spectra.sampling import nested_units
 from tests.synthetic import write_synthetic
 
 CONFIG = spectra.RunConfig(backend="cpu", counts=(8, 16, 48), repeats=2, num_bins=4)
@@ -267,7 +268,7 @@ def test_memory_is_planned_by_the_smaller_of_rows_and_moments() -> None:
     atom = rng.integers(0, 8, 400_000) * 30 + grid
     pairs: Any = None
     rows = PooledRows("first", np.arange(400_001), np.arange(400_000), atom, atoms, pairs)
-    made = plan.PoolPlan.of(rows, 4096, 2, (64,), 1, 0)
+    made = plan.PoolPlan.of(rows, 4096, 2, plan.Draws((64,), 1, 0, matched=False))
     assert not made.large.any()
     moment = 8 * 4096**2
     (whole,) = plan.rounds([made], Limit(1 << 60))
@@ -359,3 +360,59 @@ def test_reading_goes_on_while_rows_are_used(
         next(blocks)
         assert second.wait(30)
         blocks.close()
+
+
+def test_subsamples_of_whole_traces(tmp_path: Path) -> None:
+    src = make(tmp_path / "m")
+    options = replace(CONFIG, sampling="trace", pools=("all",), jackknife="off")
+    (run,) = spectra.run(src, tmp_path / "a", options)
+    sweep = json.loads((run.out / "pool_all/token_count_sweep.json").read_text())
+    assert sweep["sampling"]["unit"] == "trace"
+    artifact = open_artifact(src)
+    with artifact.open_rows(artifact.layer()) as reader:
+        states = reader.read(0, reader.num_rows).astype(np.float64)
+    traces = [
+        np.concatenate([np.arange(s.global_start, s.global_end) for s in sample.steps])
+        for sample in artifact.index.samples
+    ]
+    units, lengths = np.arange(len(traces)), np.array(list(map(len, traces)))
+    rows = np.concatenate(traces)
+    for point in sweep["curves"]["global"]:
+        count, found = point["count"], []
+        for repeat in range(CONFIG.repeats):
+            drawn = nested_units(
+                Group("global"), units, lengths, count, "all", repeat, CONFIG.seed, "trace"
+            )
+            found.append(spectra.metrics(states[rows[drawn]]).rankme)
+        assert point["mean"]["rankme"] == pytest.approx(np.mean(found), rel=1e-9)
+
+
+def test_groups_are_compared_only_where_asked(tmp_path: Path) -> None:
+    src = make(tmp_path / "m")
+    with_blocks = result(tmp_path, "a", src)
+    without = result(tmp_path, "b", src, replace(CONFIG, matched=False))
+    for name, content in with_blocks.items():
+        if name.endswith(FILES):
+            document = json.loads(content)
+            assert ("matched" in document) == name.endswith(
+                ("basic_metrics.json", "depth_profile.json")
+            )
+            document.pop("matched", None)
+            assert document == json.loads(without[name]), name
+
+
+def test_another_category_changes_no_subsample_of_the_others(tmp_path: Path) -> None:
+    src = make(tmp_path / "m")
+    index = json.loads((src / "index.json").read_text())
+    steps = [step for sample in index["samples"] for step in sample["steps"]]
+    for step in [step for step in steps if step["category"] == "c"][::2]:
+        step["category"] = "d"
+    first = json.loads(result(tmp_path, "a", src)["pool_all/depth_profile.json"])
+    (src / "index.json").write_text(json.dumps(index))
+    second = json.loads(result(tmp_path, "b", src)["pool_all/depth_profile.json"])
+    for name in "ab":
+        assert first["categories"][name] == second["categories"][name]
+    for kind in ("bins", "segments"):
+        assert numbers(first["matched"][kind]) == pytest.approx(
+            numbers(second["matched"][kind]), rel=1e-9, abs=1e-9
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spectra.grouping import DepthMode, Group, Steps
 from spectra.pooling import POOLS, Pool, StepTokens, pooled_rows
-from spectra.sampling import nested_sample
+from spectra.sampling import Sampling, nested_sample, nested_units
 
 LABELS = ("a", "b")
 SEGMENTS = (0, 1, 2)
@@ -123,3 +123,43 @@ def test_a_subsample_does_not_depend_on_how_many_keys_are_drawn_at_a_time(
     monkeypatch.setattr("spectra.sampling.CHUNK", 7)
     assert nested_sample(group, 1000, 64, "all", 0, 0).tolist() == whole.tolist()
     assert nested_sample(group, 1000, 1000, "all", 0, 0)[:64].tolist() == whole.tolist()
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+    units=st.integers(1, 6),
+    sampling=st.sampled_from(["step", "trace"]),
+    repeat=st.integers(0, 3),
+)
+def test_whole_units_are_drawn_until_there_are_enough_rows(
+    lengths: list[int], units: int, sampling: Sampling, repeat: int
+) -> None:
+    of_run = np.array([7 * (run % units) for run in range(len(lengths))])
+    of_row, size = np.repeat(of_run, lengths), sum(lengths)
+
+    def drawn(count: int) -> list[int]:
+        group = Group("segment_bin", "thought", None, 3)
+        key = "all", repeat, 0, sampling
+        return list(nested_units(group, of_run, np.array(lengths), count, *key))
+
+    everything = drawn(size)
+    assert sorted(everything) == list(range(size))
+    for count in range(1, size):
+        assert drawn(count) == everything[:count]
+    # All of a unit's rows come together, in the order of the rows.
+    order = list(dict.fromkeys(of_row[everything].tolist()))
+    expected = [row for unit in order for row in range(size) if of_row[row] == unit]
+    assert everything == expected
+
+
+def test_each_group_unit_and_repeat_has_a_draw_of_its_own() -> None:
+    units, lengths = np.arange(40), np.ones(40, np.int64)
+    groups = (Group("bin", None, None, 0), Group("bin", None, None, 1))
+    draws = {
+        tuple(nested_units(group, units, lengths, 40, "all", repeat, 0, sampling).tolist())
+        for group in groups
+        for repeat in (0, 1)
+        for sampling in get_args(Sampling)[1:]
+    }
+    draws |= {tuple(nested_sample(group, 40, 40, "all", 0, 0).tolist()) for group in groups}
+    assert len(draws) == 10

@@ -154,11 +154,11 @@ class DeviceBackend:
         """Rows [m, d] and zeros below them, [size, d], on the device; the caller's may change.
 
         Waits for a full block to arrive, which costs less than the copy that needs no waiting.
+        JAX's CPU client would go on using the caller's memory, `may_alias=False` notwithstanding.
         """
-        if len(block) < size or not block.flags.c_contiguous:
+        if self.device.platform == "cpu" or len(block) < size or not block.flags.c_contiguous:
             return padded(block, size)
-        there = jax.device_put(block, self.device, may_alias=False)
-        return there.block_until_ready()
+        return jax.device_put(block, self.device).block_until_ready()
 
     def _block_rows(self, dim: int) -> int:
         return self.most_rows if self._room is None else self._room.block_rows(dim, self.most_rows)

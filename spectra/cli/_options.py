@@ -114,6 +114,24 @@ Seed = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+Sampling = Annotated[
+    str | None,
+    typer.Option(
+        metavar="row|step|trace",
+        help="What subsamples draw: rows, or all of a step or a trace in the group.",
+        show_default="row",
+        rich_help_panel=_NUMBERS,
+    ),
+]
+Matched = Annotated[
+    bool | None,
+    typer.Option(
+        "--matched/--no-matched",
+        help="Compare groups of a kind at the largest count that they share.",
+        show_default="matched",
+        rich_help_panel=_NUMBERS,
+    ),
+]
 Jackknife = Annotated[
     str | None,
     typer.Option(

@@ -10,6 +10,7 @@ from spectra.backend import BACKENDS, PRECISIONS, BackendName, Precision
 from spectra.errors import UsageError
 from spectra.grouping import DepthMode
 from spectra.pooling import POOLS, Pool
+from spectra.sampling import Sampling
 from spectra.statistics import Convention, convention
 
 MOST_BINS = 1000
@@ -34,6 +35,9 @@ class RunConfig:
         counts: rows of the matched-count sweep; empty for the grid 32, 64, ... up to 4096.
         repeats: subsamples a count.
         seed: seed of the subsamples.
+        sampling: what subsamples draw: "row" (tokens, or steps where a pool has a row a step),
+            "step" or "trace", of which all rows in the group come together.
+        matched: whether groups of a kind are compared at the largest count that they share.
         jackknife: how standard errors are found: "first-order" (the infinitesimal jackknife over
             problems, or traces where they are not named), or "off".
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
@@ -55,6 +59,8 @@ class RunConfig:
     counts: tuple[int, ...] = ()
     repeats: int = 5
     seed: int = 0
+    sampling: Sampling = "row"
+    matched: bool = True
     jackknife: Jackknife = "first-order"
     nonfinite: NonFinite = "null"
     backend: BackendName = "auto"
@@ -68,6 +74,7 @@ class RunConfig:
         _one_of("backend", (self.backend,), BACKENDS)
         _one_of("precision", (self.precision,), PRECISIONS)
         _one_of("depth", (self.depth,), get_args(DepthMode))
+        _one_of("sampling", (self.sampling,), get_args(Sampling))
         _one_of("jackknife", (self.jackknife,), get_args(Jackknife))
         _one_of("nonfinite", (self.nonfinite,), get_args(NonFinite))
         _one_of("pools", self.pools, POOLS)

@@ -13,7 +13,7 @@ from spectra.backend import Backend, one_thread_blas
 from spectra.engine.clock import Clock, TimedBackend
 from spectra.engine.config import RunConfig
 from spectra.engine.memory import Bytes, Limit
-from spectra.engine.plan import PoolPlan, Round, rounds
+from spectra.engine.plan import Draws, PoolPlan, Round, rounds
 from spectra.engine.pool import PoolJob, PoolResult, Progress
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
@@ -55,9 +55,7 @@ def plan_layer(
             pooled_rows(pool, pairs, config.num_bins, config.depth),
             dim,
             8 if pool == "mean" else itemsize,
-            config.counts,
-            config.repeats,
-            config.seed,
+            Draws(config.counts, config.repeats, config.seed, config.sampling, config.matched),
             config.weighs,
         )
         for pool in config.pools

@@ -9,17 +9,18 @@ categories within them (sweeps). A pool's row is read once however many sweeps t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import usable_cores
+from spectra.engine.matched import Matched, counts_of, matched_kinds
 from spectra.engine.memory import Bytes, Limit
 from spectra.grouping import SEGMENTS, Group, Ints
 from spectra.pooling import PooledRows
-from spectra.sampling import default_counts, nested_sample
+from spectra.sampling import Sampling, default_counts, nested_sample, nested_units
 
 MOMENT_BYTES = 8
 BUFFER_ROWS = 1024
@@ -30,8 +31,19 @@ SENT = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Draws:
+    """How subsamples are drawn: see `RunConfig`'s options of the same names."""
+
+    counts: tuple[int, ...]
+    repeats: int
+    seed: int
+    sampling: Sampling = "row"
+    matched: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """One subsample of a sweep: row numbers in the pool, every prefix of which is nested."""
+    """One subsample: row numbers in the pool, every prefix of which is nested."""
 
     group: Group
     repeat: int
@@ -49,7 +61,8 @@ class PoolPlan:
         row_bytes: bytes of a stored row.
         atom_rows: [atoms] rows of each atom.
         counts: the sweep's grid.
-        samples: the sweep's subsamples.
+        matched: the counts at which groups of a kind are compared.
+        samples: the subsamples of both.
         lasting: sorted numbers of the rows needed after their own category is done (subsamples,
             and groups across categories that have at most d rows).
         weighs: whether the axes of large groups are kept until their rows have been weighed.
@@ -60,6 +73,7 @@ class PoolPlan:
     row_bytes: int
     atom_rows: Ints
     counts: tuple[int, ...]
+    matched: tuple[Matched, ...]
     samples: tuple[Sample, ...]
     lasting: Ints
     weighs: bool = False
@@ -70,21 +84,25 @@ class PoolPlan:
         rows: PooledRows,
         dim: int,
         itemsize: int,
-        counts: tuple[int, ...],
-        repeats: int,
-        seed: int,
+        draws: Draws,
         weighs: bool = False,
     ) -> PoolPlan:
         """Plan a pool of `rows` [N, dim] whose values take `itemsize` bytes as stored."""
         atom_rows = rows.per_atom(rows.length)
-        counts = counts or default_counts(len(rows))
-        samples = tuple(_samples(rows, atom_rows, counts, repeats, seed))
+        counts = draws.counts or default_counts(len(rows))
+        grid = atom_rows.reshape(rows.atoms.shape)
+        sizes = {
+            group: int(grid[rows.atoms.cells(group)].sum())
+            for group in rows.atoms.basic_groups() + rows.atoms.depth_groups()
+        }
+        matched = matched_kinds(sizes) if draws.matched else ()
+        samples = tuple(_samples(rows, sizes, counts, counts_of(matched), draws))
         lasting = [sample.rows for sample in samples]
         for mask in rows.atoms.across_categories():
             if atom_rows[mask].sum() <= dim:
                 lasting.append(rows.numbers(np.flatnonzero(mask[rows.atom])))
         needed = np.unique(np.concatenate([np.empty(0, np.int64), *lasting]))
-        return cls(rows, dim, dim * itemsize, atom_rows, counts, samples, needed, weighs)
+        return cls(rows, dim, dim * itemsize, atom_rows, counts, matched, samples, needed, weighs)
 
     def twins(self) -> dict[Group, Group]:
         """Each group with the same rows as an earlier one in file order, and that one."""
@@ -204,14 +222,51 @@ def _round(pools: range, plans: Sequence[PoolPlan], limit: Limit) -> Round:
 
 
 def _samples(
-    rows: PooledRows, atom_rows: Ints, counts: tuple[int, ...], repeats: int, seed: int
+    rows: PooledRows,
+    sizes: Mapping[Group, int],
+    counts: tuple[int, ...],
+    matched: Mapping[Group, int],
+    draws: Draws,
 ) -> Iterator[Sample]:
-    for group in rows.atoms.sweep_groups():
-        mask = rows.atoms.mask(group)
-        size = int(atom_rows[mask].sum())
-        fitting = tuple(count for count in counts if count <= size)
-        if not fitting:
+    """Of every group in the sweep or compared, a sample a repeat.
+
+    A count that is compared and takes in the whole group is drawn once: every draw has its rows.
+    """
+    swept = set(rows.atoms.sweep_groups())
+    for group, size in sizes.items():
+        drawn = {count for count in counts if count <= size} if group in swept else set()
+        compared = matched.get(group)
+        once = {size} if compared == size and size not in drawn else set()
+        if compared is not None and not once:
+            drawn.add(compared)
+        if not drawn and not once:
             continue
-        for repeat in range(repeats):
-            chosen = nested_sample(group, size, fitting[-1], rows.pool, repeat, seed)
-            yield Sample(group, repeat, rows.members(mask, chosen), fitting)
+        mask = rows.atoms.mask(group)
+        for repeat in range(draws.repeats):
+            fitting = tuple(sorted(drawn if repeat else drawn | once))
+            if fitting:
+                chosen = _drawn(rows, group, mask, size, fitting[-1], repeat, draws)
+                yield Sample(group, repeat, chosen, fitting)
+
+
+def _drawn(
+    rows: PooledRows,
+    group: Group,
+    mask: NDArray[np.bool_],
+    size: int,
+    count: int,
+    repeat: int,
+    draws: Draws,
+) -> Ints:
+    """Row numbers of the sample that has `count` of the group's `size` rows, atoms by `mask`."""
+    if draws.sampling == "row":
+        chosen = nested_sample(group, size, count, rows.pool, repeat, draws.seed)
+    else:
+        runs = np.flatnonzero(mask[rows.atom])
+        step = rows.step[runs]
+        units = step if draws.sampling == "step" else rows.pairs.steps.trace[step]
+        lengths = rows.length[runs]
+        chosen = nested_units(
+            group, units, lengths, count, rows.pool, repeat, draws.seed, draws.sampling
+        )
+    return rows.members(mask, chosen)

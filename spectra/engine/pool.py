@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -77,7 +78,9 @@ class PoolJob:
         self._plan, self._shift, self._backend = plan, shift, backend
         self._convention = config.chosen
         self._alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
-        self._repeats = config.repeats
+        self._drawn = Counter(
+            (sample.group, count) for sample in plan.samples for count in sample.counts
+        )
         self._counted_alone: Wanted = "centered" if config.chosen.centered else "uncentered"
         self._dtype = np.dtype(np.float64) if plan.rows.pool == "mean" else reader.dtype
         self._lasting = RowStore(plan.lasting, plan.dim, self._dtype)
@@ -141,7 +144,7 @@ class PoolJob:
             assert self._influence is not None, "nothing is carried without an influence"
             key = self._plan.samples[number].group, count
             mean = result.sampled_carried.get(key) or self._influence.nothing()
-            result.sampled_carried[key] = mean.plus(found, 1 / self._repeats)
+            result.sampled_carried[key] = mean.plus(found, 1 / self._drawn[key])
         self._solver.carried.clear()
         self._sampled.carried.clear()
 

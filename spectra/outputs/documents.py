@@ -8,6 +8,7 @@ from typing import Any
 
 from spectra.grouping import SEGMENTS, Atoms, DepthMode, Group
 from spectra.outputs.groups import PoolRecords
+from spectra.sampling import Sampling
 from spectra.uncertainty import Blocks
 
 FORMAT_VERSION = 1
@@ -17,6 +18,14 @@ FILES = (
     "token_count_sweep.json",
     "svd_vs_covariance.json",
 )
+
+BASIC_KINDS = {
+    "segments": "segment",
+    "categories": "category",
+    "segment_categories": "segment_category",
+}
+DEPTH_KINDS = {"bins": "bin", "segments": "segment_bin", "categories": "category_bin"}
+"""The kinds of groups in a file that are compared, by their names there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class SweepOptions:
     repeats: int
     seed: int
     pool: str
+    sampling: Sampling
 
     def asdict(self) -> dict[str, Any]:
         """The sweep's own head."""
@@ -66,7 +76,7 @@ class SweepOptions:
             "repeats": self.repeats,
             "seed": self.seed,
             "sampling": {
-                "unit": unit,
+                "unit": unit if self.sampling == "row" else self.sampling,
                 "replacement": False,
                 "nested": True,
                 "keys": "PCG64 seeded by SHA-256 of seed, file, pool, group and repeat",
@@ -96,12 +106,19 @@ def documents(
     }
     curves = {curve_name(g, atoms): records.curves[g] for g in atoms.sweep_groups()}
     contents = (
-        basic_layout(atoms, record),
-        depths,
+        {**basic_layout(atoms, record), **_matched(records, BASIC_KINDS)},
+        {**depths, **_matched(records, DEPTH_KINDS)},
         {**sweep.asdict(), "curves": curves},
         basic_layout(atoms, records.routes.__getitem__),
     )
     return {name: {**shared, **part} for name, part in zip(FILES, contents, strict=True)}
+
+
+def _matched(records: PoolRecords, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Groups of a kind beside one another at one count, where that was asked for."""
+    if not records.matched:
+        return {}
+    return {"matched": {name: records.matched[kind] for name, kind in kinds.items()}}
 
 
 def basic_layout(atoms: Atoms, of: Callable[[Group], dict[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from spectra.route import mean_energy_share, route_conventions, route_values
 from spectra.statistics import Convention, Summary
 from spectra.uncertainty import Blocks, Carried
 
+Point = dict[str, Any]
+"""Metrics over the subsamples of a count: "mean", "sd" (None for one subsample) and "se"."""
+
 LEADING = 100
 """Spectral values kept a route: enough to draw every preset's fitted range."""
 
@@ -28,7 +31,8 @@ class PoolRecords:
 
     records: dict[Group, Record]
     routes: dict[Group, dict[str, Any]]
-    curves: dict[Group, list[dict[str, Any]]]
+    curves: dict[Group, list[Point]]
+    matched: dict[str, dict[str, Any]]
 
 
 def pool_records(
@@ -40,7 +44,8 @@ def pool_records(
 ) -> PoolRecords:
     """Records, routes and curves of one pool; `locate` names a token row for people."""
     maker = _Maker(result, blocks, convention, platform, locate)
-    return PoolRecords(maker.records(), maker.routes(), maker.curves())
+    points = maker.points()
+    return PoolRecords(maker.records(), maker.routes(), maker.curves(points), maker.matched(points))
 
 
 class _Maker:
@@ -129,26 +134,54 @@ class _Maker:
             }
         return result
 
-    def curves(self) -> dict[Group, list[dict[str, Any]]]:
-        """The matched-count curve of every group that is as large as the smallest count."""
-        points: dict[tuple[Group, int], list[int]] = {}
+    def points(self) -> dict[tuple[Group, int], Point]:
+        """Mean, spread and standard error over the subsamples of each group and count."""
+        drawn: dict[tuple[Group, int], list[int]] = {}
         spectra, rows = [], []
         for place, ((group, _, count), values) in enumerate(self._result.sampled.items()):
-            points.setdefault((group, count), []).append(place)
+            drawn.setdefault((group, count), []).append(place)
             spectra.append(self._values(group, values))
             rows.append(count)
         summary = self._summary(spectra, rows, self._convention)
-        curves: dict[Group, list[dict[str, Any]]] = {g: [] for g in self._atoms.sweep_groups()}
-        for (group, count), places in sorted(points.items(), key=lambda item: item[0][1]):
+        points = {}
+        for (group, count), places in drawn.items():
             members = [metric_values(summary, place) for place in places]
-            point: dict[str, Any] = {"count": count, "mean": {}, "sd": {}, "se": None}
+            point: Point = {"mean": {}, "sd": {}, "se": None}
             for name in members[0]:
                 repeats = [member[name] for member in members]
                 point["mean"][name], point["sd"][name] = mean_and_sd(repeats)
             carried = self._result.sampled_carried.get((group, count))
             point["se"], _ = self._errors(group, carried, point["mean"], count)
-            curves[group].append(point)
-        return curves
+            points[group, count] = point
+        return points
+
+    def curves(self, points: Mapping[tuple[Group, int], Point]) -> dict[Group, list[Point]]:
+        """The matched-count curve of every group that is as large as the smallest count."""
+        return {
+            group: [
+                {"count": count, **points[group, count]}
+                for count in self._result.plan.counts
+                if (group, count) in points
+            ]
+            for group in self._atoms.sweep_groups()
+        }
+
+    def matched(self, points: Mapping[tuple[Group, int], Point]) -> dict[str, dict[str, Any]]:
+        """The groups of each kind at the count that they share, and those too small for it."""
+        return {
+            one.kind: {
+                "count": one.count,
+                "groups": [
+                    {**labels(group), "num_rows": one.sizes[group], **points[group, one.count]}
+                    for group in one.groups
+                    if one.count is not None
+                ],
+                "left_out": [
+                    {**labels(group), "num_rows": one.sizes[group]} for group in one.left_out
+                ],
+            }
+            for one in self._result.plan.matched
+        }
 
     def _errors(
         self,
@@ -193,6 +226,11 @@ class _Maker:
                     f"the first at {first}"
                 )
         return sentences
+
+
+def labels(group: Group) -> dict[str, Any]:
+    """What tells a group from the others of its kind, as fields."""
+    return {"segment": group.segment, "category": group.category, "bin": group.bin}
 
 
 def leading(route: str, squares: F64, rows: int, status: str) -> list[float]:

@@ -52,6 +52,17 @@ def pool_rows(
                     model, layer, pool, sweep, *_labels(group), point["count"], None, metric,
                     value, se, point["count"], None, None, status,
                 )  # fmt: skip
+    for kind, compared in records.matched.items():
+        file = depth if kind.endswith("bin") else basic
+        for point in compared["groups"]:
+            names = (kind, point["segment"], point["category"], point["bin"])
+            for metric, value in point["mean"].items():
+                se = point["se"] and point["se"][metric]
+                status = "ok" if value is not None else "undefined"
+                yield (
+                    model, layer, pool, file, *names, compared["count"], None, metric,
+                    value, se, compared["count"], None, None, status,
+                )  # fmt: skip
     for group, group_routes in records.routes.items():
         record = records.records[group]
         for route in ROUTES:
