@@ -121,7 +121,8 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = (
         "--pools mean,first --layers 2,5 --convention reptrix --categories schoenfeld "
         "--max-categories 3 --num-bins 4 --depth token --counts 8,16 --repeats 2 --seed 7 "
-        "--sampling trace --no-matched --jackknife off --nonfinite drop --backend cpu --precision exact --max-memory 1.5G"
+        "--sampling trace --no-matched --jackknife off --nonfinite drop --backend cpu "
+        "--precision exact --max-memory 1.5G"
     )
     result = call("run", "somewhere", "--out", "there", *flags.split())
     assert result.exit_code == 0, result.output
