@@ -27,16 +27,17 @@ from spectra.engine import (
 from spectra.errors import InputError
 from spectra.grouping import Group
 from spectra.outputs import (
+    COLUMNS,
     TABLE_FILE,
     Head,
     PoolRecords,
     SweepOptions,
     commit,
+    csv_table,
     documents,
     jackknife_head,
     pool_records,
     pool_rows,
-    table,
 )
 from spectra.preparation import Prepared, locator, prepare
 from spectra.provenance import Accuracy, Stages, input_identity, versions
@@ -170,7 +171,7 @@ def _run_model(
                     )
                     _add_pool(gathered, prepared, layer, result, made, config, mode)
             gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
-    gathered.files[TABLE_FILE] = table(iter(gathered.rows))
+    gathered.files[TABLE_FILE] = csv_table(COLUMNS, gathered.rows)
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
     provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)

@@ -87,10 +87,10 @@ def prepare(
     names, warnings = category_names(config, samples)
     steps = Steps.of(samples, names)
     layers = _layers(artifact, config)
-    host = config.max_memory or int(MEMORY_SHARE * available_memory())
+    host = host_memory(config)
     plans = []
     for layer in layers:
-        dropped = _dropped(artifact, layer, steps, config, progress)
+        dropped = dropped_tokens(artifact, layer, steps, config, progress)
         with artifact.open_rows(layer) as reader:
             dim, itemsize = reader.dim, reader.dtype.itemsize
         limit = Limit(host, backend.moment_room(dim))
@@ -99,6 +99,11 @@ def prepare(
         plans.append(plan)
     notes = (*artifact.warnings, *warnings)
     return Prepared(artifact, layers, names, Blocks.of(samples), tuple(plans), notes)
+
+
+def host_memory(config: RunConfig) -> int:
+    """Bytes that stored rows, and moments where they lie with them, may take."""
+    return config.max_memory or int(MEMORY_SHARE * available_memory())
 
 
 def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backend) -> None:
@@ -171,7 +176,7 @@ def _layers(artifact: Artifact, config: RunConfig) -> tuple[Layer, ...]:
     return tuple(artifact.layer(index) for index in config.layers)
 
 
-def _dropped(
+def dropped_tokens(
     artifact: Artifact, layer: Layer, steps: Steps, config: RunConfig, progress: Progress
 ) -> Ints:
     """Sorted token rows of steps that are to be left out for not being finite.

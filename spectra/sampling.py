@@ -11,6 +11,7 @@ or a repeat changes no other subsample.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,9 +22,24 @@ Sampling = Literal["row", "step", "trace"]
 """What is drawn: rows one by one, or all of a step's or a trace's that are in the group."""
 
 SMALLEST_COUNT = 32
+"""Rows that a subsample has at least, unless smaller counts are asked for."""
+
 LARGEST_COUNT = 4096
+"""Rows of a subsample that is not asked for by its count."""
+
 CHUNK = 1 << 17
 """Keys that are drawn at a time, so that a large group's take no memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """How subsamples are drawn: the options of a run that have these names."""
+
+    counts: tuple[int, ...]
+    repeats: int
+    seed: int
+    sampling: Sampling = "row"
+    matched: bool = True
 
 
 def default_counts(largest_group: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from spectra.cli import app
-from spectra.cli._compare import pairs
+from spectra.cli._pairs import pairs
 
 BASIC = "pool_all/basic_metrics.json"
 DOCUMENT = {

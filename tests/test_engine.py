@@ -28,7 +28,7 @@ from spectra.errors import UsageError
 from spectra.grouping import SEGMENTS, Group
 from spectra.outputs import FILES
 from spectra.preparation import prepare
-from spectra.sampling import nested_units
+from spectra.sampling import Draws, nested_units
 from tests.synthetic import write_synthetic
 
 CONFIG = spectra.RunConfig(backend="cpu", counts=(8, 16, 48), repeats=2, num_bins=4)
@@ -268,7 +268,7 @@ def test_memory_is_planned_by_the_smaller_of_rows_and_moments() -> None:
     atom = rng.integers(0, 8, 400_000) * 30 + grid
     pairs: Any = None
     rows = PooledRows("first", np.arange(400_001), np.arange(400_000), atom, atoms, pairs)
-    made = plan.PoolPlan.of(rows, 4096, 2, plan.Draws((64,), 1, 0, matched=False))
+    made = plan.PoolPlan.of(rows, 4096, 2, Draws((64,), 1, 0, matched=False))
     assert not made.large.any()
     moment = 8 * 4096**2
     (whole,) = plan.rounds([made], Limit(1 << 60))

@@ -1,4 +1,4 @@
-"""The command line: `spectra extract`, `traces`, `run`, `info`, `verify`, `diff`.
+"""The command line: `spectra extract`, `traces`, `run`, `compare`, `info`, `verify`, `diff`.
 
 A thin shell: it parses, calls the library and prints. Nothing here imports NumPy or JAX before a
 command needs them, so that help is quick.
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from spectra._version import __version__
-from spectra.cli import _diff, _extract, _info, _run, _traces, _verify
+from spectra.cli import _compare, _diff, _extract, _info, _run, _traces, _verify
 from spectra.cli._guard import INTERRUPTED, guarded
 from spectra.cli._text import escape_on_streams
 
@@ -53,6 +53,7 @@ def _main(
 for _name, _command, _example in (
     ("extract", _extract.extract, _extract.EXAMPLE),
     ("run", _run.run, _run.EXAMPLE),
+    ("compare", _compare.compare, _compare.EXAMPLE),
     ("info", _info.info, _info.EXAMPLE),
     ("verify", _verify.verify, _verify.EXAMPLE),
     ("diff", _diff.diff, _diff.EXAMPLE),

@@ -1,85 +1,158 @@
-"""Two JSON documents side by side: every number, string and null."""
+"""`spectra compare`: models, layers or pools side by side on the same traces."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from spectra.strict_json import JSON
+import typer
 
-_SPREAD = re.compile(r"\.sd\.|\.max_disagreement$")
+from spectra.cli import _options as options
+from spectra.cli._progress import progress
+from spectra.cli._text import complain, document, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from spectra.compare import Comparison, Prospect
+    from spectra.compare.comparison import Pair
+    from spectra.compare.sources import Opened
+    from spectra.grouping import Group
+
+EXAMPLE = "spectra compare states/olmo-sft states/olmo-dpo --out comparison"
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SRC[@LAYER][:POOL]...",
+        help="Model directories, each with a saved layer and a pool of its own where wanted.",
+    ),
+]
+Out = Annotated[Path, typer.Option(help="comparison.json and comparison.csv go here.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be compared, and at which counts.")
+]
+Count = Annotated[int, typer.Option(min=32, metavar="N", help="Rows of a draw at most.")]
+KINDS = ("global", "segment", "category")
+"""Groups that the table shows; the files have segments by categories, too."""
+
+SHOWN = ("rankme", "normalised_rank", "alpha_req")
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One value as both documents have it.
+def compare(  # noqa: PLR0913, PLR0917 - a parameter for each flag
+    sources: Sources,
+    out: Out = Path("comparison"),
+    count: Count = 4096,
+    categories: options.Categories = None,
+    max_categories: options.MaxCategories = None,
+    convention: options.ConventionName = None,
+    repeats: options.Repeats = None,
+    seed: options.Seed = None,
+    sampling: options.Sampling = None,
+    nonfinite: options.NonFinite = None,
+    backend: options.BackendChoice = None,
+    precision: options.PrecisionChoice = None,
+    max_memory: options.MaxMemory = None,
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Differences of metrics between models, layers or pools on the traces that all of them have.
 
-    Attributes:
-        path: where, such as `categories["Final Answer"].rankme`.
-        a, b: the values; None also where a side has no such key or element.
-        missing: "a" or "b" where that side has none.
-        relative: |a - b| / max(|a|, |b|) of two numbers, else None.
-        equal: whether they agree.
+    Groups are drawn from at the size that they have where they are smallest. Standard errors are
+    of the paired difference, over problems or traces; p-values are adjusted for the groups of a
+    kind (Holm).
     """
+    from spectra import strict_json
+    from spectra.atomic import write_bytes
+    from spectra.compare import Source, prospect
+    from spectra.compare import compare as find
+    from spectra.compare.documents import JSON_FILE, TABLE_FILE, dry_document, table
+    from spectra.compare.documents import document as as_document
+    from spectra.engine import RunConfig
+    from spectra.outputs import make_directory
 
-    path: str
-    a: JSON
-    b: JSON
-    missing: str | None
-    relative: float | None
-    equal: bool
-
-
-def pairs(a: JSON, b: JSON, rtol: float, path: str = "") -> Iterator[Pair]:
-    """The values of both documents, in the order of the first one.
-
-    Two whole numbers are counts and must be equal; other numbers agree when
-    |a - b| <= rtol max(|a|, |b|), strings, null and booleans when they are the same. Values under
-    "sd" and "max_disagreement" are spreads that may be mere rounding of zero: there |a - b| <= rtol
-    is enough.
-    """
-    if isinstance(a, dict | list) and type(a) is type(b):
-        left, right = _children(a), _children(b)
-        for key in left | right:
-            inner = path + key
-            if key in left and key in right:
-                yield from pairs(left[key], right[key], rtol, inner)
-            else:
-                side = "b" if key in left else "a"
-                yield Pair(
-                    inner.removeprefix("."), left.get(key), right.get(key), side, None, False
-                )
+    choices: dict[str, Any] = {
+        "categories": categories,
+        "max_categories": max_categories,
+        "convention": convention,
+        "repeats": repeats,
+        "seed": seed,
+        "sampling": sampling,
+        "nonfinite": nonfinite,
+        "backend": backend,
+        "precision": precision,
+        "max_memory": options.parsed(options.size, max_memory),
+    }
+    config = RunConfig(**{name: value for name, value in choices.items() if value is not None})
+    wanted = [Source.parse(text) for text in sources]
+    if dry_run:
+        plan = prospect(wanted, config, count)
+        if json:
+            document(strict_json.dumps(dry_document(plan)))
+        else:
+            say(_described(plan))
         return
-    relative, tolerance = None, 0.0
-    if _is_number(a) and _is_number(b):
-        relative = _relative(a, b)
-        tolerance = 0.0 if isinstance(a, int) and isinstance(b, int) else rtol
-    equal = type(a) is type(b) and a == b if relative is None else relative <= tolerance
-    if not equal and tolerance and _SPREAD.search(path):
-        equal = abs(float(a) - float(b)) <= tolerance  # type: ignore[arg-type]
-    yield Pair(path.removeprefix("."), a, b, None, relative, equal)
+    with progress(quiet) as tell:
+        found = find(wanted, config, most=count, progress=tell)
+    text = strict_json.dumps(as_document(found))
+    make_directory(out)
+    write_bytes(out / TABLE_FILE, table(found))
+    write_bytes(out / JSON_FILE, text.encode())
+    if not quiet:
+        for warning in found.prospect.warnings:
+            complain(f"Warning: {warning}")
+    if json:
+        document(text)
+    elif not quiet:
+        from spectra.cli._summary import print_table
+
+        for pair in found.pairs:
+            print_table(_table(found, pair))
+        say(f"Results: {out}/ ({JSON_FILE}, {TABLE_FILE})")
 
 
-def _children(value: JSON) -> dict[str, JSON]:
-    """The members of an object or array under the steps that lead to them in a path."""
-    if isinstance(value, dict):
-        return {f".{k}" if k.isidentifier() else f"[{json.dumps(k)}]": v for k, v in value.items()}
-    assert isinstance(value, list)
-    return {f"[{place}]": member for place, member in enumerate(value)}
+def _described(plan: Prospect) -> str:
+    lines = [
+        f"Dry run: nothing is written. {len(plan.sources[0].samples)} shared traces of",
+        *(f"  {_name(one)}: {one.source.path}" for one in plan.sources),
+        "would be compared, groups at",
+    ]
+    for group, count in plan.counts.items():
+        lines.append(f"  {count:>6,} rows  {_label(group)}")
+    lines += [
+        f"  {_label(group)} is left out: {' and '.join(map(str, rows))} rows"
+        for group, rows in plan.left_out().items()
+    ]
+    return "\n".join([*lines, *(f"Warning: {warning}" for warning in plan.warnings)])
 
 
-def _is_number(value: JSON) -> bool:
-    return type(value) is int or type(value) is float
+def _name(one: Opened) -> str:
+    return f"{one.source.path.name}, layer {one.layer.index}, pool {one.source.pool}"
 
 
-def _relative(a: JSON, b: JSON) -> float:
-    if a == b:
-        return 0.0
-    # Exact, since the difference of two doubles, or a long integer, may be beyond a double.
-    assert isinstance(a, int | float)
-    assert isinstance(b, int | float)
-    x, y = Fraction(a), Fraction(b)
-    return float(abs(x - y) / max(abs(x), abs(y)))
+def _label(group: Group) -> str:
+    return " ".join(filter(None, (group.segment, group.category))) or "global"
+
+
+def _table(found: Comparison, pair: Pair) -> Table:
+    from spectra.cli._summary import label_cell, new_table
+
+    a, b = found.prospect.sources[pair.a], found.prospect.sources[pair.b]
+    title = f"{_name(b)} less {_name(a)}"
+    shown = [metric for metric in SHOWN if metric in found.prospect.metrics]
+    table = new_table(f"{title}: {len(a.samples)} shared traces", "group", "rows drawn", *shown)
+    for one in pair.groups:
+        if one.group.kind not in KINDS:
+            continue
+        indent, cells = 2 * (one.group.kind != "global"), []
+        for metric in shown:
+            each = one.differences[metric]
+            if each.difference is None:
+                cells.append("undefined")
+                continue
+            spread = "" if each.se is None else f" ± {each.se:.2g}"
+            p = "" if each.p_holm is None else f"  p {each.p_holm:.2g}"
+            cells.append(f"{each.difference:+.4g}{spread}{p}")
+        table.add_row(label_cell(_label(one.group), indent), f"{one.count:,}", *cells)
+    return table

@@ -13,7 +13,7 @@ from spectra.cli._text import complain, document, say, shortened
 from spectra.errors import MissingFileError, UsageError
 
 if TYPE_CHECKING:
-    from spectra.cli._compare import Pair
+    from spectra.cli._pairs import Pair
     from spectra.strict_json import JSON
 
 EXAMPLE = "spectra diff spectral_metrics other_metrics --rtol 1e-9"
@@ -68,7 +68,7 @@ def compared(a: Path, b: Path, rtol: float) -> list[tuple[str, Pair]]:
         UsageError: one side is a directory and the other is not.
         InputError: a side is missing, holds no metric files or is no JSON.
     """
-    from spectra.cli._compare import Pair, pairs
+    from spectra.cli._pairs import Pair, pairs
 
     for side in (a, b):
         if not side.exists():

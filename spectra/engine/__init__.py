@@ -8,7 +8,10 @@ from spectra.engine.counts import Counts as Counts
 from spectra.engine.counts import CountTable as CountTable
 from spectra.engine.evaluate import LayerPlan as LayerPlan
 from spectra.engine.evaluate import evaluate_layer as evaluate_layer
+from spectra.engine.evaluate import evaluate_samples as evaluate_samples
 from spectra.engine.evaluate import plan_layer as plan_layer
+from spectra.engine.plan import PoolPlan as PoolPlan
+from spectra.engine.plan import draw as draw
 from spectra.engine.pool import PoolResult as PoolResult
 from spectra.engine.pool import Progress as Progress
 from spectra.engine.statistics import compile_ahead as compile_ahead

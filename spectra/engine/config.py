@@ -10,7 +10,7 @@ from spectra.backend import BACKENDS, PRECISIONS, BackendName, Precision
 from spectra.errors import UsageError
 from spectra.grouping import DepthMode
 from spectra.pooling import POOLS, Pool
-from spectra.sampling import Sampling
+from spectra.sampling import Draws, Sampling
 from spectra.statistics import Convention, convention
 
 MOST_BINS = 1000
@@ -96,6 +96,11 @@ class RunConfig:
             raise UsageError(
                 f"counts is {list(self.counts)}. Expected increasing whole numbers of 2 or more."
             )
+
+    @property
+    def draws(self) -> Draws:
+        """How subsamples are drawn."""
+        return Draws(self.counts, self.repeats, self.seed, self.sampling, self.matched)
 
     @property
     def weighs(self) -> bool:

@@ -11,10 +11,13 @@ import numpy as np
 from spectra.artifacts import RowReader
 from spectra.backend import Backend, one_thread_blas
 from spectra.engine.clock import Clock, TimedBackend
+from spectra.engine.collect import RowStore
 from spectra.engine.config import RunConfig
+from spectra.engine.influence import Influence
 from spectra.engine.memory import Bytes, Limit
-from spectra.engine.plan import Draws, PoolPlan, Round, rounds
-from spectra.engine.pool import PoolJob, PoolResult, Progress
+from spectra.engine.plan import PoolPlan, Round, rounds
+from spectra.engine.pool import PoolJob, PoolResult, Progress, bad_rows
+from spectra.engine.sampled import Samples
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
 from spectra.grouping import Ints, Steps
@@ -55,7 +58,7 @@ def plan_layer(
             pooled_rows(pool, pairs, config.num_bins, config.depth),
             dim,
             8 if pool == "mean" else itemsize,
-            Draws(config.counts, config.repeats, config.seed, config.sampling, config.matched),
+            config.draws,
             config.weighs,
         )
         for pool in config.pools
@@ -107,6 +110,36 @@ def evaluate_layer(
                     job.check(stream, config.seed)
             results += [job.result for job in jobs]
     return results
+
+
+def evaluate_samples(
+    plan: PoolPlan,
+    reader: RowReader,
+    config: RunConfig,
+    backend: Backend,
+    progress: Progress,
+    blocks: Blocks,
+) -> PoolResult:
+    """The subsamples of one pool alone: `sampled`, `sampled_carried` and what is not finite."""
+    clock, shift, result = Clock(), pilot(reader), PoolResult(plan)
+    rows = plan.rows
+    dtype = np.dtype(np.float64) if rows.pool == "mean" else reader.dtype
+    stored, stream = RowStore(plan.lasting, plan.dim, dtype), Stream(reader, rows.pairs, clock)
+    wanted = np.zeros(rows.atoms.count, bool)
+    wanted[rows.atom_of(plan.lasting)] = True
+    with one_thread_blas(), Workers(clock) as workers:
+        for block in stream.blocks([rows], [wanted], _reading(progress, reader)):
+            mine = plan.lasts(block.numbers)
+            stored.put(block.numbers[mine], block.rows[mine])
+        influence = Influence(rows, plan.dim, shift, backend, config.chosen, blocks)
+        samples = Samples(plan, stored, shift, backend, config, workers, influence)
+        samples.begin(lambda done, whole: progress("matched counts", done, whole))
+        samples.wait()
+        result.sampled_carried = samples.take_carried()
+        result.sampled = samples.eigenvalues()
+    bad = np.setdiff1d(stream.bad, rows.pairs.dropped)
+    result.bad, result.bad_tokens, result.bad_behind = bad_rows(rows, bad)
+    return result
 
 
 def pilot(reader: RowReader) -> F64:

@@ -9,7 +9,7 @@ categories within them (sweeps). A pool's row is read once however many sweeps t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from spectra.engine.matched import Matched, counts_of, matched_kinds
 from spectra.engine.memory import Bytes, Limit
 from spectra.grouping import SEGMENTS, Group, Ints
 from spectra.pooling import PooledRows
-from spectra.sampling import Sampling, default_counts, nested_sample, nested_units
+from spectra.sampling import Draws, default_counts, nested_sample, nested_units
 
 MOMENT_BYTES = 8
 BUFFER_ROWS = 1024
@@ -28,17 +28,6 @@ BUFFER_ROWS = 1024
 
 SENT = 4
 """Blocks of so many rows that wait to be multiplied, at most, beside those that fill up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """How subsamples are drawn: see `RunConfig`'s options of the same names."""
-
-    counts: tuple[int, ...]
-    repeats: int
-    seed: int
-    sampling: Sampling = "row"
-    matched: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +92,17 @@ class PoolPlan:
                 lasting.append(rows.numbers(np.flatnonzero(mask[rows.atom])))
         needed = np.unique(np.concatenate([np.empty(0, np.int64), *lasting]))
         return cls(rows, dim, dim * itemsize, atom_rows, counts, matched, samples, needed, weighs)
+
+    @classmethod
+    def of_samples(
+        cls, rows: PooledRows, dim: int, itemsize: int, samples: Iterable[Sample]
+    ) -> PoolPlan:
+        """Plan nothing but subsamples of a pool, for standard errors too."""
+        drawn = tuple(samples)
+        none = np.empty(0, np.int64)
+        needed = np.unique(np.concatenate([none, *(sample.rows for sample in drawn)]))
+        sizes = rows.per_atom(rows.length)
+        return cls(rows, dim, dim * itemsize, sizes, (), (), drawn, needed, True)
 
     def twins(self) -> dict[Group, Group]:
         """Each group with the same rows as an earlier one in file order, and that one."""
@@ -247,6 +247,17 @@ def _samples(
             if fitting:
                 chosen = _drawn(rows, group, mask, size, fitting[-1], repeat, draws)
                 yield Sample(group, repeat, chosen, fitting)
+
+
+def draw(
+    rows: PooledRows, sizes: Mapping[Group, int], counts: Mapping[Group, int], draws: Draws
+) -> Iterator[Sample]:
+    """Of each group so many of its rows, `draws.repeats` times, or once where those are all."""
+    for group, count in counts.items():
+        mask = rows.atoms.mask(group)
+        for repeat in range(1 if count == sizes[group] else draws.repeats):
+            chosen = _drawn(rows, group, mask, sizes[group], count, repeat, draws)
+            yield Sample(group, repeat, chosen, (count,))
 
 
 def _drawn(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,8 +14,9 @@ from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
 from spectra.engine.influence import Influence, SecondPass
-from spectra.engine.plan import PoolPlan, Sample
-from spectra.engine.solve import Key, Normaliser, Solver, all_repaired
+from spectra.engine.plan import PoolPlan
+from spectra.engine.sampled import Samples
+from spectra.engine.solve import Normaliser, Solver, all_repaired
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
@@ -78,9 +78,6 @@ class PoolJob:
         self._plan, self._shift, self._backend = plan, shift, backend
         self._convention = config.chosen
         self._alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
-        self._drawn = Counter(
-            (sample.group, count) for sample in plan.samples for count in sample.counts
-        )
         self._counted_alone: Wanted = "centered" if config.chosen.centered else "uncentered"
         self._dtype = np.dtype(np.float64) if plan.rows.pool == "mean" else reader.dtype
         self._lasting = RowStore(plan.lasting, plan.dim, self._dtype)
@@ -91,8 +88,8 @@ class PoolJob:
         self._solver: Solver[Group] = Solver(
             plan.dim, shift, backend, self._alpha, workers, self._influence
         )
-        self._sampled: Solver[tuple[int, int]] = Solver(
-            plan.dim, shift, backend, self._alpha, workers, self._influence
+        self._samples = Samples(
+            plan, self._lasting, shift, backend, config, workers, self._influence
         )
         self._twins = plan.twins()
         self._tree = Tree(plan, shift, backend, self._emit)
@@ -113,15 +110,13 @@ class PoolJob:
             progress(f"solving {self._plan.rows.pool}", c + 1, total)
         if categories.stop == total:
             self._tree.finish(collector)
-            for number, sample in enumerate(self._plan.samples):
-                self._submit_sample(number, sample)
-                total = len(self._plan.samples)
-                progress(f"matched counts {self._plan.rows.pool}", number + 1, total)
+            stage = f"matched counts {self._plan.rows.pool}"
+            self._samples.begin(lambda done, whole: progress(stage, done, whole))
 
     def wait(self) -> None:
         """Wait for what is being solved."""
         self._solver.finish()
-        self._sampled.finish()
+        self._samples.wait()
 
     def second_pass(self) -> SecondPass | None:
         """What takes the rows once more, after `wait`; None where none are needed."""
@@ -139,40 +134,28 @@ class PoolJob:
         if weighed is not None:
             weighed.finish()
             result.carried |= weighed.found
-        for (number, count), found in sorted(self._sampled.carried.items(), key=lambda x: x[0]):
-            assert not isinstance(found, Axes), "a subsample has its rows"
-            assert self._influence is not None, "nothing is carried without an influence"
-            key = self._plan.samples[number].group, count
-            mean = result.sampled_carried.get(key) or self._influence.nothing()
-            result.sampled_carried[key] = mean.plus(found, 1 / self._drawn[key])
+        result.sampled_carried |= self._samples.take_carried()
         self._solver.carried.clear()
-        self._sampled.carried.clear()
 
     def finish(self, stream: Stream, bad: Ints) -> None:
         """Repair unresolved spectra, row-normalise, note bad rows; nothing may be solving."""
         rows, result = self._plan.rows, self.result
-        result.bad, result.bad_tokens, result.bad_behind = _bad_rows(rows, bad)
+        result.bad, result.bad_tokens, result.bad_behind = bad_rows(rows, bad)
         result.spectra = all_repaired(
             self._solver.results, lambda group: self._group_blocks(group, stream)
         )
         if self._convention.row_norm:
-            sizes = {group: solved.rows for group, solved in result.spectra.items()}
-            result.eigenvalues = self._normalised(sizes, lambda g: self._group_blocks(g, stream))
-            sampled = self._normalised(self._samples(), self._sample_blocks)
+            result.eigenvalues = self._normalised(stream)
         else:
             result.eigenvalues = {
                 group: self._counted(solved) for group, solved in result.spectra.items()
             }
-            solved = all_repaired(self._sampled.results, self._sample_blocks)
-            sampled = {key: self._counted(one) for key, one in solved.items()}
         for group, same in self._twins.items():
             result.spectra[group] = result.spectra[same]
             result.eigenvalues[group] = result.eigenvalues[same]
             if same in result.carried:
                 result.carried[group] = result.carried[same]
-        for (number, count), values in sorted(sampled.items()):
-            sample = self._plan.samples[number]
-            result.sampled[sample.group, sample.repeat, count] = values
+        result.sampled = self._samples.eigenvalues()
 
     def check(self, stream: Stream, seed: int) -> None:
         """Measure the error of a few finished groups, their rows read again."""
@@ -196,15 +179,13 @@ class PoolJob:
         """The squared singular values that a convention without normalised rows counts."""
         return spectra.centered if self._convention.centered else spectra.uncentered
 
-    def _normalised(
-        self, sizes: Mapping[Key, int], blocks: Callable[[Key], Blocks]
-    ) -> dict[Key, F64]:
-        """The squared singular values of sets of so many rows, each normalised by itself."""
-        normaliser: Normaliser[Key] = Normaliser(
+    def _normalised(self, stream: Stream) -> dict[Group, F64]:
+        """The squared singular values of the groups, the rows of each normalised by themselves."""
+        normaliser: Normaliser[Group] = Normaliser(
             self._plan.dim, self._backend, self._alpha, self._workers
         )
-        for key, rows in sizes.items():
-            normaliser.submit(key, rows, blocks(key))
+        for group, solved in self.result.spectra.items():
+            normaliser.submit(group, solved.rows, self._group_blocks(group, stream))
         return normaliser.finish()
 
     def _group_blocks(self, group: Group, stream: Stream) -> Blocks:
@@ -217,35 +198,6 @@ class PoolJob:
 
         return blocks
 
-    def _samples(self) -> dict[tuple[int, int], int]:
-        """How many rows each subsample has, by its sample's number and its count."""
-        samples = enumerate(self._plan.samples)
-        return {(number, count): count for number, one in samples for count in one.counts}
-
-    def _sample_blocks(self, key: tuple[int, int]) -> Blocks:
-        """The first rows of a sample, in float64."""
-        number, count = key
-        rows = self._plan.samples[number].rows[:count]
-        return lambda: [self._lasting.get(rows).astype(np.float64)]
-
-    def _submit_sample(self, number: int, sample: Sample) -> None:
-        if self._convention.row_norm:
-            return  # `finish` normalises each count's rows by themselves
-        rows = self._lasting.get(sample.rows)
-        sums, done = self._backend.zeros(self._plan.dim), 0
-        for count in sample.counts:
-            own = sample.rows[:count]
-            if count <= self._plan.dim:
-                key = number, count
-                self._sampled.submit(key, rows[:count], self._counted_alone, numbers=own)
-                continue
-            sums = self._backend.accumulate(sums, rows[done:count], self._shift)
-            done = count
-            self._sampled.submit((number, count), sums, self._counted_alone, rows[:count], own)
-            if count != sample.counts[-1]:
-                # The solver holds the arrays that the next update would take over.
-                sums = self._backend.merge(self._backend.zeros(self._plan.dim), sums)
-
 
 def _numbers_by_atom(plan: PoolPlan) -> list[Ints]:
     """Of each atom kept as rows their numbers, in order; of the others none."""
@@ -255,7 +207,7 @@ def _numbers_by_atom(plan: PoolPlan) -> list[Ints]:
     return np.split(numbers, np.cumsum(sizes)[:-1])
 
 
-def _bad_rows(rows: PooledRows, bad: Ints) -> tuple[Ints, Ints, Ints]:
+def bad_rows(rows: PooledRows, bad: Ints) -> tuple[Ints, Ints, Ints]:
     """Numbers of a pool's rows that rest on bad tokens (sorted, none dropped).
 
     With the first of these of each row, and all of them.

@@ -5,12 +5,16 @@ from __future__ import annotations
 from spectra.outputs.commit import RUN_FILE as RUN_FILE
 from spectra.outputs.commit import TABLE_FILE as TABLE_FILE
 from spectra.outputs.commit import commit as commit
+from spectra.outputs.commit import make_directory as make_directory
 from spectra.outputs.documents import FILES as FILES
 from spectra.outputs.documents import Head as Head
 from spectra.outputs.documents import SweepOptions as SweepOptions
 from spectra.outputs.documents import documents as documents
 from spectra.outputs.documents import jackknife_head as jackknife_head
 from spectra.outputs.groups import PoolRecords as PoolRecords
+from spectra.outputs.groups import mean_and_sd as mean_and_sd
 from spectra.outputs.groups import pool_records as pool_records
+from spectra.outputs.groups import sampled_metrics as sampled_metrics
+from spectra.outputs.table import COLUMNS as COLUMNS
+from spectra.outputs.table import csv_table as csv_table
 from spectra.outputs.table import pool_rows as pool_rows
-from spectra.outputs.table import table as table

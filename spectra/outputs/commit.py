@@ -27,7 +27,7 @@ def commit(out: Path, files: Mapping[str, bytes], run: Mapping[str, Any]) -> Non
     _remove(out / RUN_FILE)
     for name, content in files.items():
         path = out / name
-        _make_directory(path.parent)
+        make_directory(path.parent)
         write_bytes(path, content)
     for name in sorted(stale):
         _remove(out / name)
@@ -43,7 +43,8 @@ def _remove(path: Path) -> None:
         raise output_error(path, error) from None
 
 
-def _make_directory(path: Path) -> None:
+def make_directory(path: Path) -> None:
+    """With the ones above it, where they are not there; raises `OutputError`."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -19,6 +19,9 @@ from spectra.uncertainty import Blocks, Carried
 Point = dict[str, Any]
 """Metrics over the subsamples of a count: "mean", "sd" (None for one subsample) and "se"."""
 
+Repeats = dict[tuple[Group, int], list[dict[str, float | None]]]
+"""By group and count, the metrics of each subsample."""
+
 LEADING = 100
 """Spectral values kept a route: enough to draw every preset's fitted range."""
 
@@ -46,6 +49,17 @@ def pool_records(
     maker = _Maker(result, blocks, convention, platform, locate)
     points = maker.points()
     return PoolRecords(maker.records(), maker.routes(), maker.curves(points), maker.matched(points))
+
+
+def sampled_metrics(
+    result: PoolResult,
+    blocks: Blocks,
+    convention: Convention,
+    platform: str,
+    locate: Callable[[int], str],
+) -> Repeats:
+    """The metrics of each subsample of one pool."""
+    return _Maker(result, blocks, convention, platform, locate).repeats()
 
 
 class _Maker:
@@ -134,18 +148,20 @@ class _Maker:
             }
         return result
 
+    def repeats(self) -> Repeats:
+        """The metrics of each subsample."""
+        drawn: Repeats = {}
+        spectra = [self._values(key[0], values) for key, values in self._result.sampled.items()]
+        rows = [count for _, _, count in self._result.sampled]
+        summary = self._summary(spectra, rows, self._convention)
+        for place, (group, _, count) in enumerate(self._result.sampled):
+            drawn.setdefault((group, count), []).append(metric_values(summary, place))
+        return drawn
+
     def points(self) -> dict[tuple[Group, int], Point]:
         """Mean, spread and standard error over the subsamples of each group and count."""
-        drawn: dict[tuple[Group, int], list[int]] = {}
-        spectra, rows = [], []
-        for place, ((group, _, count), values) in enumerate(self._result.sampled.items()):
-            drawn.setdefault((group, count), []).append(place)
-            spectra.append(self._values(group, values))
-            rows.append(count)
-        summary = self._summary(spectra, rows, self._convention)
         points = {}
-        for (group, count), places in drawn.items():
-            members = [metric_values(summary, place) for place in places]
+        for (group, count), members in self.repeats().items():
             point: Point = {"mean": {}, "sd": {}, "se": None}
             for name in members[0]:
                 repeats = [member[name] for member in members]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from spectra.grouping import Atoms, Group
@@ -20,11 +20,11 @@ COLUMNS = (
 ROUTE_METRICS = ("effective_rank", "alpha_req", "alpha_req_r2")
 
 
-def table(rows: Iterator[tuple[Any, ...]]) -> bytes:
-    """CSV of the rows under `COLUMNS`: UTF-8, line feeds, empty where there is no value."""
+def csv_table(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> bytes:
+    """CSV of the rows under `columns`: UTF-8, line feeds, empty where there is no value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     writer.writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue().encode("utf-8", "backslashreplace")
 
