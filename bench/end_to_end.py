@@ -31,13 +31,16 @@ from spectra.errors import SpectraError
 
 DIMS = (576, 1024, 2048)
 PEERS = ("numpy", "torch", "reptrix")
+PLAIN = ("--jackknife", "off", "--no-matched", "--no-diagnostics")
+"""What leaves the numbers that the peers have."""
+
 OURS, WITH_ERRORS = "spectra", "spectra, with se"
 
 MEASURES = (
     "from a directory of shards to the four metric files of all four pools, as processes of their "
     "own: wall time from start to end, imports and compilation included, and peak memory. Ours is "
-    "`spectra run --jackknife off --no-matched`, since the peers have neither, with `spectra run`, "
-    "which has both, beside it; the peers are `bench.baseline`: float32, each basic group an "
+    "`spectra run` without standard errors, comparisons and diagnostics, which the peers lack, "
+    "with the default beside it; the peers are `bench.baseline`: float32, each basic group an "
     "eigvalsh of the covariance and two SVDs, each depth bin and subsample the cheaper one of both"
 )
 METHOD = (
@@ -144,7 +147,7 @@ def _measure(
     subject: Subject, peers: Sequence[str], repeats: int, backend: str, scratch: Path
 ) -> dict[str, Any]:
     commands = {
-        OURS: _ours(subject, backend, scratch / OURS, "--jackknife", "off", "--no-matched"),
+        OURS: _ours(subject, backend, scratch / OURS, *PLAIN),
         WITH_ERRORS: _ours(subject, backend, scratch / WITH_ERRORS),
     }
     for peer in peers:

@@ -38,6 +38,7 @@ from spectra.outputs import (
     jackknife_head,
     pool_records,
     pool_rows,
+    rounding_warnings,
 )
 from spectra.preparation import Prepared, locator, prepare
 from spectra.provenance import Accuracy, Stages, input_identity, versions
@@ -169,6 +170,8 @@ def _run_model(
                     made = pool_records(
                         result, prepared.blocks, config.chosen, backend.name, locate
                     )
+                    pool, whole = result.plan.rows.pool, made.records[Group("global")]
+                    gathered.warnings += rounding_warnings(layer.index, pool, whole, result.stored)
                     _add_pool(gathered, prepared, layer, result, made, config, mode)
             gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
     gathered.files[TABLE_FILE] = csv_table(COLUMNS, gathered.rows)

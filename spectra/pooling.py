@@ -114,6 +114,16 @@ class PooledRows:
         """The trace of each row."""
         return np.asarray(self.pairs.steps.trace[self.step[self._run_of(numbers)]])
 
+    def first_token_of(self, number: int) -> int:
+        """The global token row that a row is, or the first of those that it is the mean of."""
+        dropped, run = self.pairs.dropped, int(self._run_of(np.array(number)))
+        place = int(self.first[run])
+        low = int(self.tokens()[0][run])
+        if self.pool != "all":
+            return low
+        begin = kept_before(np.array([low]), dropped) + number - place
+        return int(kept_tokens(begin, dropped)[0])
+
     def _run_of(self, numbers: Ints) -> Ints:
         return np.searchsorted(self.first, numbers, side="right") - 1
 

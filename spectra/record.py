@@ -22,7 +22,8 @@ class Record:
     `method` is the numerical route: "moments" or "rows" (a d x d or n x n Gram matrix, in float64
     unless the run was fast), "svd" (of the rows, where a Gram matrix could not resolve the tail),
     None where nothing was solved. `num_blocks` counts the problems or traces behind `se`; None
-    without standard errors.
+    without standard errors. `diagnostics` are of a run's records alone (see
+    `spectra.outputs.diagnostics`).
     """
 
     rankme: Any
@@ -42,6 +43,7 @@ class Record:
     reason: str | None
     method: str | None
     num_blocks: int | None = None
+    diagnostics: dict[str, Any] | None = None
 
     def asdict(self) -> dict[str, Any]:
         """The record as a dict in file order."""

@@ -101,7 +101,7 @@ def test_every_field_of_the_configuration_has_its_flag() -> None:
 
 
 def test_help_shows_the_configurations_defaults() -> None:
-    spelled_out = {"layers", "counts", "max_memory", "matched"}
+    spelled_out = {"layers", "counts", "max_memory", "matched", "diagnostics"}
     for field in fields(RunConfig):
         if field.init and field.name not in spelled_out:
             default = field.default
@@ -121,8 +121,8 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = (
         "--pools mean,first --layers 2,5 --convention reptrix --categories schoenfeld "
         "--max-categories 3 --num-bins 4 --depth token --counts 8,16 --repeats 2 --seed 7 "
-        "--sampling trace --no-matched --jackknife off --nonfinite drop --backend cpu "
-        "--precision exact --max-memory 1.5G"
+        "--sampling trace --no-matched --no-diagnostics --jackknife off --nonfinite drop "
+        "--backend cpu --precision exact --max-memory 1.5G"
     )
     result = call("run", "somewhere", "--out", "there", *flags.split())
     assert result.exit_code == 0, result.output
@@ -139,6 +139,7 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         seed=7,
         sampling="trace",
         matched=False,
+        diagnostics=False,
         jackknife="off",
         nonfinite="drop",
         backend="cpu",

@@ -132,6 +132,15 @@ Matched = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+Diagnostics = Annotated[
+    bool | None,
+    typer.Option(
+        "--diagnostics/--no-diagnostics",
+        help="Say in each record what its alpha and its energy depend on.",
+        show_default="diagnostics",
+        rich_help_panel=_NUMBERS,
+    ),
+]
 Jackknife = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,8 @@ from spectra.engine.clock import Clock as Clock
 from spectra.engine.config import RunConfig as RunConfig
 from spectra.engine.counts import Counts as Counts
 from spectra.engine.counts import CountTable as CountTable
+from spectra.engine.energies import Energies as Energies
+from spectra.engine.energies import Energy as Energy
 from spectra.engine.evaluate import LayerPlan as LayerPlan
 from spectra.engine.evaluate import evaluate_layer as evaluate_layer
 from spectra.engine.evaluate import evaluate_samples as evaluate_samples

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums
+from spectra.engine.energies import Energies
 from spectra.engine.plan import BUFFER_ROWS, SENT, PoolPlan
 from spectra.grouping import Ints
 from spectra.linalg import F64
@@ -134,12 +135,14 @@ class Collector:
         dtype: np.dtype[Any],
         shift: F64,
         backend: Backend,
+        energies: Energies | None = None,
     ) -> None:
-        """Collect the rows of `categories`; `lasting` outlives the sweep."""
+        """Collect the rows of `categories`; `lasting` and `energies` outlive the sweep."""
         self._plan, self._lasting, self._shift, self._backend = plan, lasting, shift, backend
         self._store = RowStore(plan.stored(categories), plan.dim, dtype)
         self._dtype = dtype
         self._buffers = AtomBuffers(plan.atom_rows, plan.dim, dtype, self._flush)
+        self._energies = energies
         self.moments: dict[int, Sums] = {}
 
     def add(self, rows: NDArray[Any], numbers: Ints) -> None:
@@ -170,3 +173,17 @@ class Collector:
         if sums is None:
             sums = self._backend.zeros(self._plan.dim)
         self.moments[atom] = self._backend.accumulate(sums, rows, self._shift)
+        if self._energies is not None:
+            self._energies.take(atom, rows, numbers)
+
+    def add_energies(self, by_atom: Mapping[int, Ints]) -> None:
+        """Have the energies of atoms that are stored as rows, by their numbers, a block at a time.
+
+        Blocks are as large as those of moments, so that sums do not depend on how rows arrived.
+        """
+        if self._energies is None:
+            return
+        for atom, numbers in by_atom.items():
+            for start in range(0, len(numbers), BUFFER_ROWS):
+                some = numbers[start : start + BUFFER_ROWS]
+                self._energies.take(atom, self.rows(some), some)

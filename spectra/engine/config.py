@@ -38,6 +38,8 @@ class RunConfig:
         sampling: what subsamples draw: "row" (tokens, or steps where a pool has a row a step),
             "step" or "trace", of which all rows in the group come together.
         matched: whether groups of a kind are compared at the largest count that they share.
+        diagnostics: whether each record says how its alpha depends on the fitted ranks, and what
+            row, dimension or rounding has a large share of its energy.
         jackknife: how standard errors are found: "first-order" (the infinitesimal jackknife over
             problems, or traces where they are not named), or "off".
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
@@ -61,6 +63,7 @@ class RunConfig:
     seed: int = 0
     sampling: Sampling = "row"
     matched: bool = True
+    diagnostics: bool = True
     jackknife: Jackknife = "first-order"
     nonfinite: NonFinite = "null"
     backend: BackendName = "auto"

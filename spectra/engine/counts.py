@@ -54,6 +54,13 @@ class CountTable:
             len(self.traces(group)),
         )
 
+    def rows_by_trace(self, group: Group) -> Ints:
+        """[T] a group's rows in each trace."""
+        rows = self._pooled
+        runs = np.flatnonzero(self._atoms.mask(group)[rows.atom])
+        trace = rows.pairs.steps.trace[rows.step[runs]]
+        return np.bincount(trace, rows.length[runs], minlength=self._traces).astype(np.int64)
+
     def traces(self, group: Group) -> Ints:
         """Sorted numbers of the traces that have rows in a group."""
         axes = group.category is not None, group.segment is not None, group.bin is not None

@@ -60,6 +60,7 @@ def plan_layer(
             8 if pool == "mean" else itemsize,
             config.draws,
             config.weighs,
+            config.diagnostics,
         )
         for pool in config.pools
     ]

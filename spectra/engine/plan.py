@@ -55,6 +55,7 @@ class PoolPlan:
         lasting: sorted numbers of the rows needed after their own category is done (subsamples,
             and groups across categories that have at most d rows).
         weighs: whether the axes of large groups are kept until their rows have been weighed.
+        diagnoses: whether each atom's sums by dimension are kept.
     """
 
     rows: PooledRows
@@ -66,6 +67,7 @@ class PoolPlan:
     samples: tuple[Sample, ...]
     lasting: Ints
     weighs: bool = False
+    diagnoses: bool = False
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class PoolPlan:
         itemsize: int,
         draws: Draws,
         weighs: bool = False,
+        diagnoses: bool = False,
     ) -> PoolPlan:
         """Plan a pool of `rows` [N, dim] whose values take `itemsize` bytes as stored."""
         atom_rows = rows.per_atom(rows.length)
@@ -91,7 +94,10 @@ class PoolPlan:
             if atom_rows[mask].sum() <= dim:
                 lasting.append(rows.numbers(np.flatnonzero(mask[rows.atom])))
         needed = np.unique(np.concatenate([np.empty(0, np.int64), *lasting]))
-        return cls(rows, dim, dim * itemsize, atom_rows, counts, matched, samples, needed, weighs)
+        return cls(
+            *(rows, dim, dim * itemsize, atom_rows, counts, matched, samples, needed),
+            *(weighs, diagnoses),
+        )
 
     @classmethod
     def of_samples(
@@ -158,7 +164,8 @@ class PoolPlan:
             of_segments = across[: len(SEGMENTS)]
             for sizes in (across.sum(), across.sum(axis=0), of_segments.sum(axis=1), of_segments):
                 large += int(np.sum(sizes > self.dim))
-        return limit.place(len(self.lasting) * self.row_bytes, large * self._moment_bytes)
+        sums = 2 * MOMENT_BYTES * self.dim * int((self.atom_rows > 0).sum()) * self.diagnoses
+        return limit.place(len(self.lasting) * self.row_bytes + sums, large * self._moment_bytes)
 
     def by_category(self, limit: Limit) -> list[Bytes]:
         """Memory that each category's rows and atoms take during its sweep."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from spectra.engine.check import relative_error, to_check
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
+from spectra.engine.energies import Energies
 from spectra.engine.influence import Influence, SecondPass
 from spectra.engine.plan import PoolPlan
 from spectra.engine.sampled import Samples
@@ -45,6 +47,8 @@ class PoolResult:
         bad_behind: sorted global token rows of all bad values behind them.
         carried: what blocks of traces carry of each group that has rows.
         sampled_carried: the same of a group and count, averaged over the repeats.
+        energies: each atom's sums by dimension, if they were asked for.
+        stored: the type that the rows were rounded to; None where they are means.
         checked: the measured relative error of some groups' statistics, after `PoolJob.check`.
     """
 
@@ -57,6 +61,8 @@ class PoolResult:
     bad_behind: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     carried: dict[Group, Carried] = field(default_factory=dict)
     sampled_carried: dict[tuple[Group, int], Carried] = field(default_factory=dict)
+    energies: Energies | None = None
+    stored: np.dtype[Any] | None = None
     checked: dict[Group, float] = field(default_factory=dict)
 
 
@@ -74,12 +80,17 @@ class PoolJob:
         blocks: TraceBlocks,
     ) -> None:
         """Prepare for the rows of one layer, whose moments are taken around `shift`."""
-        self.result = PoolResult(plan)
+        means = plan.rows.pool == "mean"
+        self.result = PoolResult(
+            plan,
+            energies=Energies() if plan.diagnoses else None,
+            stored=None if means else reader.dtype,
+        )
         self._plan, self._shift, self._backend = plan, shift, backend
         self._convention = config.chosen
         self._alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
         self._counted_alone: Wanted = "centered" if config.chosen.centered else "uncentered"
-        self._dtype = np.dtype(np.float64) if plan.rows.pool == "mean" else reader.dtype
+        self._dtype = np.dtype(np.float64) if means else reader.dtype
         self._lasting = RowStore(plan.lasting, plan.dim, self._dtype)
         self._workers = workers
         self._influence: Influence | None = None
@@ -98,12 +109,15 @@ class PoolJob:
     def open(self, categories: range) -> Collector:
         """What takes the rows of these categories while they stream by."""
         return Collector(
-            self._plan, categories, self._lasting, self._dtype, self._shift, self._backend
+            *(self._plan, categories, self._lasting, self._dtype, self._shift, self._backend),
+            self.result.energies,
         )
 
     def close(self, categories: range, collector: Collector, progress: Progress) -> None:
         """Have what is complete after these categories solved."""
         numbers = dict(enumerate(self._by_atom))
+        here = np.flatnonzero(self._plan.among(categories) & ~self._plan.large)
+        collector.add_energies({atom: numbers[atom] for atom in here.tolist()})
         total = len(self._plan.rows.atoms.categories)
         for c in categories:
             self._tree.category(c, collector, numbers)

@@ -11,6 +11,7 @@ import numpy as np
 from spectra.engine import CountTable, PoolResult, statistics
 from spectra.grouping import Group
 from spectra.linalg import F64
+from spectra.outputs.diagnostics import diagnostics
 from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
 from spectra.statistics import Convention, Summary
@@ -102,6 +103,7 @@ class _Maker:
                 reason=reason(status, count.rows, usable, self._convention, self._bad.get(group)),
                 method=None if solved is None else solved.method,
                 num_blocks=blocks,
+                diagnostics=self._diagnostics(group, spectra[place]),
             )
         return records
 
@@ -198,6 +200,20 @@ class _Maker:
             }
             for one in self._result.plan.matched
         }
+
+    def _diagnostics(self, group: Group, values: F64) -> dict[str, Any] | None:
+        energies, solved = self._result.energies, self._result.spectra.get(group)
+        if energies is None or solved is None:
+            return None
+        good = group not in self._bad
+        return diagnostics(
+            values,
+            energies.of(self._atoms.mask(group)) if good else None,
+            mean_energy_share(solved) if good else None,
+            self._table.rows_by_trace(group),
+            self._result.stored,
+            lambda number: self._locate(self._result.plan.rows.first_token_of(number)),
+        )
 
     def _errors(
         self,
