@@ -17,7 +17,6 @@ from spectra.artifacts import Layer, find_artifacts
 from spectra.backend import Backend, Mode, precision_advice, select_backend
 from spectra.engine import (
     Clock,
-    LayerPlan,
     PoolResult,
     Progress,
     RunConfig,
@@ -26,6 +25,7 @@ from spectra.engine import (
 )
 from spectra.errors import InputError
 from spectra.grouping import Group
+from spectra.left_out import LeftOut, locator
 from spectra.outputs import (
     COLUMNS,
     TABLE_FILE,
@@ -40,7 +40,7 @@ from spectra.outputs import (
     pool_rows,
     rounding_warnings,
 )
-from spectra.preparation import Prepared, locator, prepare
+from spectra.preparation import Prepared, prepare
 from spectra.provenance import Accuracy, Stages, input_identity, versions
 from spectra.record import Record
 
@@ -157,10 +157,13 @@ def _run_model(
     locate = locator(artifact.index.samples)
     gathered = _Gathered([*prepared.warnings, *advice])
     with ThreadPoolExecutor(1) as beside:
-        dim = artifact.config.hidden_dim
+        dim = artifact.config.hidden_dim - len(set(config.drop_dims))
         compiled = beside.submit(compile_ahead, dim, config.chosen, backend.name)
-        for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
-            with artifact.open_rows(layer) as reader, stages(Profile.main):
+        for layer, plan, left_out in zip(
+            prepared.layers, prepared.plans, prepared.left_out, strict=True
+        ):
+            reading = artifact.open_rows(layer, config.drop_dims)
+            with reading as reader, stages(Profile.main):
                 results = evaluate_layer(
                     plan, reader, config, backend, progress, prepared.blocks, clock
                 )
@@ -172,8 +175,8 @@ def _run_model(
                     )
                     pool, whole = result.plan.rows.pool, made.records[Group("global")]
                     gathered.warnings += rounding_warnings(layer.index, pool, whole, result.stored)
-                    _add_pool(gathered, prepared, layer, result, made, config, mode)
-            gathered.warnings += _nonfinite_warnings(layer, plan, results, locate)
+                    _add_pool(gathered, prepared, layer, left_out, result, made, config, mode)
+            gathered.warnings += _nonfinite_warnings(layer, left_out, results, locate)
     gathered.files[TABLE_FILE] = csv_table(COLUMNS, gathered.rows)
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
@@ -202,6 +205,7 @@ def _add_pool(
     gathered: _Gathered,
     prepared: Prepared,
     layer: Layer,
+    left_out: LeftOut,
     result: PoolResult,
     made: PoolRecords,
     config: RunConfig,
@@ -211,7 +215,7 @@ def _add_pool(
     gathered.records[layer.index, pool] = made.records
     gathered.rows += pool_rows(model, layer.index, pool, result.plan.rows.atoms, made)
     gathered.errors += result.checked.values()
-    gathered.files |= _pool_files(prepared, layer, result, made, config, mode)
+    gathered.files |= _pool_files(prepared, layer, left_out, result, made, config, mode)
 
 
 def _provenance(
@@ -242,6 +246,7 @@ def _provenance(
 def _pool_files(
     prepared: Prepared,
     layer: Layer,
+    left_out: LeftOut,
     result: PoolResult,
     records: PoolRecords,
     config: RunConfig,
@@ -254,10 +259,11 @@ def _pool_files(
         layer.index,
         layer.final_norm,
         rows.pool,
-        artifact.config.hidden_dim,
+        result.plan.dim,
         config.chosen.asdict(),
         mode,
         prepared.names.asdict(),
+        left_out.asdict(config),
         jackknife_head(prepared.blocks) if config.weighs else None,
     )
     sweep = SweepOptions(
@@ -273,12 +279,13 @@ def _pool_files(
 
 
 def _nonfinite_warnings(
-    layer: Layer, plan: LayerPlan, results: Sequence[PoolResult], locate: Callable[[int], str]
+    layer: Layer, left: LeftOut, results: Sequence[PoolResult], locate: Callable[[int], str]
 ) -> list[str]:
-    found = np.unique(np.concatenate([plan.dropped, *(result.bad_behind for result in results)]))
+    behind = (result.bad_behind for result in results)
+    found = np.unique(np.concatenate([left.nonfinite, *behind]))
     if len(found) == 0:
         return []
-    what = "were left out" if len(plan.dropped) else "leave their groups undefined"
+    what = "were left out" if len(left.nonfinite) else "leave their groups undefined"
     return [
         f"layer {layer.index}: {len(found)} token rows hold NaN or infinity and {what}, the "
         f"first at {locate(int(found[0]))}."

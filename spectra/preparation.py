@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from spectra.artifacts import Artifact, Layer, Sample, open_artifact
 from spectra.backend import Backend, device_kind
 from spectra.categories import CategoryMap, load_map
 from spectra.engine import LayerPlan, Progress, RunConfig, plan_layer
 from spectra.engine.memory import Bytes, Limit
-from spectra.engine.stream import scan_bad_rows
-from spectra.errors import NonFiniteRowsError, UsageError
-from spectra.grouping import Ints, Steps
-from spectra.pooling import StepTokens
+from spectra.errors import UsageError
+from spectra.grouping import Steps
+from spectra.left_out import LeftOut, tokens_left_out
 from spectra.provenance import available_memory
 from spectra.uncertainty import Blocks
 
@@ -61,6 +57,7 @@ class Prepared:
     names: CappedNames
     blocks: Blocks
     plans: tuple[LayerPlan, ...]
+    left_out: tuple[LeftOut, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -88,17 +85,19 @@ def prepare(
     steps = Steps.of(samples, names)
     layers = _layers(artifact, config)
     host = host_memory(config)
-    plans = []
+    plans, left_out = [], list[LeftOut]()
     for layer in layers:
-        dropped = dropped_tokens(artifact, layer, steps, config, progress)
-        with artifact.open_rows(layer) as reader:
+        with artifact.open_rows(layer, config.drop_dims) as reader:
             dim, itemsize = reader.dim, reader.dtype.itemsize
+            left_out.append(tokens_left_out(artifact, reader, steps, config, progress))
         limit = Limit(host, backend.moment_room(dim))
-        plan = plan_layer(steps, dim, itemsize, config, limit, dropped)
+        plan = plan_layer(steps, dim, itemsize, config, limit, left_out[-1].tokens)
         _check_memory(plan.planned, limit, config, backend)
         plans.append(plan)
     notes = (*artifact.warnings, *warnings)
-    return Prepared(artifact, layers, names, Blocks.of(samples), tuple(plans), notes)
+    return Prepared(
+        *(artifact, layers, names, Blocks.of(samples), tuple(plans), tuple(left_out), notes)
+    )
 
 
 def host_memory(config: RunConfig) -> int:
@@ -174,39 +173,3 @@ def _layers(artifact: Artifact, config: RunConfig) -> tuple[Layer, ...]:
     if not config.layers:
         return (artifact.layer(),)
     return tuple(artifact.layer(index) for index in config.layers)
-
-
-def dropped_tokens(
-    artifact: Artifact, layer: Layer, steps: Steps, config: RunConfig, progress: Progress
-) -> Ints:
-    """Sorted token rows of steps that are to be left out for not being finite.
-
-    Raises:
-        NonFiniteRowsError: there are some, and the run is to stop on them.
-    """
-    if config.nonfinite == "null":
-        return np.empty(0, np.int64)
-    with artifact.open_rows(layer) as reader:
-        bad = scan_bad_rows(reader, lambda rows: progress("checking", rows, reader.num_rows))
-    bad = bad[StepTokens.of(steps, np.empty(0, np.int64)).hold(bad)]
-    if config.nonfinite == "error" and len(bad):
-        first = locator(artifact.index.samples)(int(bad[0]))
-        raise NonFiniteRowsError(
-            f"{first}: the hidden state holds NaN or infinity (--nonfinite error). "
-            "Expected finite values; use --nonfinite null to leave the groups undefined, or "
-            "--nonfinite drop to leave such tokens out."
-        )
-    return bad
-
-
-def locator(samples: Sequence[Sample]) -> Callable[[int], str]:
-    """Names a global token row: its sample and its place in it."""
-    filled = (sample for sample in samples if sample.num_tokens)
-    ordered = sorted(filled, key=lambda sample: sample.global_offset)
-    offsets = [sample.global_offset for sample in ordered]
-
-    def locate(row: int) -> str:
-        sample = ordered[bisect_right(offsets, row) - 1]
-        return f"sample {sample.sample_id!r}, token {row - sample.global_offset} (row {row})"
-
-    return locate

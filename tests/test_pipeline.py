@@ -21,7 +21,7 @@ import spectra
 from spectra.artifacts import Sample, Step, write_artifact
 from spectra.errors import InputError, UsageError
 from spectra.grouping import Group
-from spectra.preparation import locator
+from spectra.left_out import locator
 from tests.cli_runs import interrupt
 from tests.synthetic import write_synthetic
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from spectra.errors import (
     ShardDtypeError,
     ShardShapeError,
     UnknownLayerError,
+    UsageError,
 )
 from spectra.files import stat_regular, unreadable
 from spectra.strict_json import load
@@ -59,11 +60,23 @@ class Artifact:
             f"{self.path} has no states of layer {wanted}; it has layers {saved}. Choose one."
         )
 
-    def open_rows(self, layer: Layer) -> RowReader:
-        """A context manager that reads the layer's rows."""
+    def open_rows(self, layer: Layer, without: Sequence[int] = ()) -> RowReader:
+        """A context manager that reads the layer's rows, `without` some of their dimensions.
+
+        Raises:
+            UsageError: there is no such dimension, or none would be left.
+        """
+        dim = self.config.hidden_dim
+        absent = [one for one in without if not 0 <= one < dim]
+        if absent or len(set(without)) == dim:
+            what = f"no dimension {absent[0]}" if absent else "no dimension left"
+            raise UsageError(
+                f"{self.path} has {what} to leave out. Expected some of 0 to {dim - 1}, and not "
+                "all of them."
+            )
         headers = [self.headers[shard.file] for shard in layer.shards]
         config = self.config
-        return RowReader(self.path, layer, headers, config.storage_dtype, config.hidden_dim)
+        return RowReader(self.path, layer, headers, config.storage_dtype, dim, without)
 
 
 def open_artifact(path: str | os.PathLike[str]) -> Artifact:

@@ -28,16 +28,30 @@ DTYPES: dict[str, np.dtype[Any]] = {
 class RowReader:
     """The rows of one layer, [num_rows, dim] in storage dtype; a context manager.
 
+    Attributes:
+        dtype: as stored.
+        dim: width of the rows, without the columns that are left out.
+        num_rows: how many there are.
+        columns: [dim] numbers of the dimensions that are read.
+
     Each file's inode, size and time of change are compared on opening and on closing with those
     seen when its header was read; `ShardChangedError` names a file that differs. Reads from
     several threads at once are safe.
     """
 
     def __init__(
-        self, directory: Path, layer: Layer, headers: Sequence[ShardHeader], dtype: str, dim: int
+        self,
+        directory: Path,
+        layer: Layer,
+        headers: Sequence[ShardHeader],
+        dtype: str,
+        dim: int,
+        without: Sequence[int] = (),
     ) -> None:
+        """Of rows stored with width dim, `without` some of their dimensions."""
         self.dtype = DTYPES[dtype]
-        self.dim = dim
+        self.columns = np.setdiff1d(np.arange(dim), np.array(without, np.int64))
+        self.dim, self._width = len(self.columns), dim
         self.num_rows = layer.shards[-1].token_end if layer.shards else 0
         self._starts = [shard.token_start for shard in layer.shards]
         self._ends = [shard.token_end for shard in layer.shards]
@@ -85,9 +99,17 @@ class RowReader:
         if out is None:
             out = np.empty((stop - start, self.dim), self.dtype)
         out = out[: stop - start]
+        if self.dim < self._width:
+            whole = self._read(start, np.empty((stop - start, self._width), self.dtype))
+            return np.take(whole, self.columns, axis=1, out=out, mode="clip")
+        return self._read(start, out)
+
+    def _read(self, start: int, out: NDArray[Any]) -> NDArray[Any]:
+        """Whole rows from `start` on, as many as `out` has."""
+        stop = start + len(out)
         # bfloat16 has no buffer-protocol format, bytes have.
         target = out.view(np.uint8).reshape(-1).data
-        row_bytes = self.dim * self.dtype.itemsize
+        row_bytes = self._width * self.dtype.itemsize
         number, row = bisect_right(self._starts, start) - 1, start
         while row < stop:
             end = min(stop, self._ends[number])

@@ -150,6 +150,33 @@ Jackknife = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+DropFirst = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="Leave out the first K tokens of each trace.",
+        show_default="0",
+        rich_help_panel=_STATES,
+    ),
+]
+DropDims = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Leave out these dimensions of the states, by number from 0.",
+        show_default="none",
+        rich_help_panel=_STATES,
+    ),
+]
+DropNorms = Annotated[
+    float | None,
+    typer.Option(
+        metavar="Z",
+        help="Leave out tokens whose norm is more than Z robust deviations above the median.",
+        show_default="0.0",
+        rich_help_panel=_STATES,
+    ),
+]
 NonFinite = Annotated[
     str | None,
     typer.Option(
@@ -216,6 +243,11 @@ def layer_choice(text: str) -> tuple[int, ...] | Literal["all"]:
 def count_list(text: str) -> tuple[int, ...]:
     """The value of `--counts`; raises `UsageError`."""
     return _integers("--counts", text, "64,256,1024")
+
+
+def dimension_list(text: str) -> tuple[int, ...]:
+    """The value of `--drop-dims`; raises `UsageError`."""
+    return _integers("--drop-dims", text, "17,305")
 
 
 def size(text: str) -> int:

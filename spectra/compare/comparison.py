@@ -31,10 +31,11 @@ from spectra.engine import (
 )
 from spectra.errors import UsageError
 from spectra.grouping import Group, Steps
+from spectra.left_out import locator, tokens_left_out
 from spectra.linalg import F64
 from spectra.outputs import mean_and_sd, sampled_metrics
 from spectra.pooling import PooledRows, StepTokens, pooled_rows
-from spectra.preparation import CappedNames, category_names, dropped_tokens, host_memory, locator
+from spectra.preparation import CappedNames, category_names, host_memory
 from spectra.sampling import LARGEST_COUNT, SMALLEST_COUNT
 from spectra.statistics import METRICS
 from spectra.uncertainty import Blocks, variances
@@ -183,8 +184,9 @@ def _told(sources: Sequence[Opened], metrics: Sequence[str]) -> list[str]:
 
 def _rows(one: Opened, names: CappedNames, config: RunConfig, progress: Progress) -> PooledRows:
     steps = Steps.of(one.samples, names)
-    dropped = dropped_tokens(one.artifact, one.layer, steps, config, progress)
-    return pooled_rows(one.source.pool, StepTokens.of(steps, dropped), 1, "step")
+    with one.artifact.open_rows(one.layer, config.drop_dims) as reader:
+        left_out = tokens_left_out(one.artifact, reader, steps, config, progress)
+    return pooled_rows(one.source.pool, StepTokens.of(steps, left_out.tokens), 1, "step")
 
 
 def _sizes(rows: PooledRows) -> dict[Group, int]:
@@ -202,7 +204,7 @@ def _evaluate(
     blocks: Blocks,
     progress: Progress,
 ) -> PoolResult:
-    with one.artifact.open_rows(one.layer) as reader:
+    with one.artifact.open_rows(one.layer, config.drop_dims) as reader:
         itemsize = 8 if rows.pool == "mean" else reader.dtype.itemsize
         plan = PoolPlan.of_samples(
             rows, reader.dim, itemsize, draw(rows, sizes, counts, config.draws)

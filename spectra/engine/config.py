@@ -42,6 +42,10 @@ class RunConfig:
             row, dimension or rounding has a large share of its energy.
         jackknife: how standard errors are found: "first-order" (the infinitesimal jackknife over
             problems, or traces where they are not named), or "off".
+        drop_first: how many of each trace's first tokens are left out.
+        drop_dims: dimensions of the states that are left out.
+        drop_norms: tokens are left out whose norm exceeds the median by more than so many robust
+            deviations (1.4826 times the median absolute one); 0 leaves none out.
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
             tokens out, "error" stops at the first.
         backend: "auto", "cpu", "gpu" or "tpu".
@@ -65,6 +69,9 @@ class RunConfig:
     matched: bool = True
     diagnostics: bool = True
     jackknife: Jackknife = "first-order"
+    drop_first: int = 0
+    drop_dims: tuple[int, ...] = ()
+    drop_norms: float = 0.0
     nonfinite: NonFinite = "null"
     backend: BackendName = "auto"
     precision: Precision = "auto"
@@ -86,8 +93,10 @@ class RunConfig:
             ("repeats", 1),
             ("max_categories", 1),
             ("max_memory", 0),
+            ("drop_first", 0),
+            ("drop_norms", 0),
         ):
-            if getattr(self, name) < least:
+            if not getattr(self, name) >= least:
                 raise UsageError(f"{name} is {getattr(self, name)}. Expected {least} or more.")
         if self.layers != "all" and len(set(self.layers)) < len(self.layers):
             raise UsageError(f"layers is {list(self.layers)}. Expected each layer once.")

@@ -48,6 +48,7 @@ class PoolResult:
         carried: what blocks of traces carry of each group that has rows.
         sampled_carried: the same of a group and count, averaged over the repeats.
         energies: each atom's sums by dimension, if they were asked for.
+        columns: [d] numbers of the states' dimensions that the rows have.
         stored: the type that the rows were rounded to; None where they are means.
         checked: the measured relative error of some groups' statistics, after `PoolJob.check`.
     """
@@ -62,6 +63,7 @@ class PoolResult:
     carried: dict[Group, Carried] = field(default_factory=dict)
     sampled_carried: dict[tuple[Group, int], Carried] = field(default_factory=dict)
     energies: Energies | None = None
+    columns: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     stored: np.dtype[Any] | None = None
     checked: dict[Group, float] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ class PoolJob:
         self.result = PoolResult(
             plan,
             energies=Energies() if plan.diagnoses else None,
+            columns=reader.columns,
             stored=None if means else reader.dtype,
         )
         self._plan, self._shift, self._backend = plan, shift, backend

@@ -36,7 +36,7 @@ class Stream:
         reader: the open layer.
         pairs: the (token, step) pairs that count.
         bad: sorted global rows with NaN or infinite values, found so far; those rows are read as
-            zeros.
+            zeros, and so are the dropped ones.
         clock: counts reading, the search for bad rows included, and pooling.
     """
 
@@ -80,7 +80,7 @@ class Stream:
             start, stop = spans[number]
             with self.clock("read"):
                 raw = self.reader.read(start, stop, out=buffers[number % 2][: stop - start])
-                self._blank_bad_rows(raw, start)
+                self._blank(raw, start)
             return raw
 
         with ThreadPoolExecutor(1) as thread:
@@ -95,7 +95,11 @@ class Stream:
         with self.clock("pool"):
             return next(blocks, None)
 
-    def _blank_bad_rows(self, raw: NDArray[Any], start: int) -> None:
+    def _blank(self, raw: NDArray[Any], start: int) -> None:
+        """Zeros for the rows that no sum may have: those that are dropped, and bad ones."""
+        dropped = self.pairs.dropped
+        here = slice(*np.searchsorted(dropped, (start, start + len(raw))))
+        raw[dropped[here] - start] = 0
         bad = nonfinite_rows(raw)
         if len(bad):
             raw[bad] = 0

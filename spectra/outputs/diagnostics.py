@@ -34,6 +34,7 @@ def diagnostics(
     energy: Energy | None,
     mean_energy_share: float | None,
     rows_by_trace: Ints,
+    columns: Ints,
     stored: np.dtype[Any] | None,
     locate: Callable[[int], str],
 ) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def diagnostics(
         energy: the sums over its rows as they are; None where they are not all finite.
         mean_energy_share: n |mean|^2 / |X|_F^2.
         rows_by_trace: its rows in each trace.
+        columns: [d] numbers of its dimensions.
         stored: what its rows were rounded to; None where they are means.
         locate: names a row of the pool, by number, for people.
     """
@@ -51,7 +53,7 @@ def diagnostics(
         "alpha_by_range": {f"{a}-{b}": _fit(eigenvalues, a, b) for a, b in RANGES},
         "local_slopes": local_slopes(eigenvalues),
         "mean_energy_share": mean_energy_share,
-        "top_dimension": None if energy is None else _top_dimension(energy),
+        "top_dimension": None if energy is None else _top_dimension(energy, columns),
         "top_row": None if energy is None else _top_row(energy, locate),
         "effective_traces": effective_number(rows_by_trace),
         "quantisation": None if energy is None or stored is None else rounding(energy, stored),
@@ -98,10 +100,10 @@ def _fit(eigenvalues: F64, first: int, last: int) -> dict[str, float | None]:
     return {"alpha": value_or_none(alpha), "r2": value_or_none(r2)}
 
 
-def _top_dimension(energy: Energy) -> dict[str, Any]:
+def _top_dimension(energy: Energy, columns: Ints) -> dict[str, Any]:
     top, whole = int(energy.squares.argmax()), float(energy.squares.sum())
     share = float(energy.squares[top]) / whole if whole > 0 else None
-    return {"dimension": top, "energy_share": share}
+    return {"dimension": int(columns[top]), "energy_share": share}
 
 
 def _top_row(energy: Energy, locate: Callable[[int], str]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Head:
     convention: Mapping[str, Any]
     precision: str
     categories: Mapping[str, Any]
+    left_out: Mapping[str, Any]
     standard_errors: Mapping[str, Any] | None
 
     def asdict(self) -> dict[str, Any]:

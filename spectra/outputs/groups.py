@@ -211,6 +211,7 @@ class _Maker:
             energies.of(self._atoms.mask(group)) if good else None,
             mean_energy_share(solved) if good else None,
             self._table.rows_by_trace(group),
+            self._result.columns,
             self._result.stored,
             lambda number: self._locate(self._result.plan.rows.first_token_of(number)),
         )
