@@ -13,7 +13,7 @@ from typing import Any
 from spectra.artifacts import Artifact, Layer, Sample, open_artifact
 from spectra.backend import Backend, device_kind
 from spectra.categories import CategoryMap, load_map
-from spectra.engine import LayerPlan, Progress, RunConfig, plan_layer
+from spectra.engine import LayerPlan, PoolPlan, Progress, RunConfig, plan_layer
 from spectra.engine.memory import Bytes, Limit
 from spectra.errors import UsageError
 from spectra.grouping import Steps
@@ -125,6 +125,16 @@ def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backe
         f"{what} need at least {_megabytes(needed.host)}, one pool and category at a time; "
         f"{given} is {_megabytes(limit.host)}. Expected more: give --max-memory, or {fewer}."
     )
+
+
+def check_draws(plan: PoolPlan, config: RunConfig, path: Path) -> None:
+    """Refuse draws whose rows do not fit, before they are read."""
+    needed, room = len(plan.lasting) * plan.row_bytes, host_memory(config)
+    if needed > room:
+        raise UsageError(
+            f"the rows drawn from {path} need {_megabytes(needed)}; there are {_megabytes(room)}. "
+            "Expected more: give --max-memory, or fewer rows (--count) or repeats."
+        )
 
 
 def _megabytes(size: int) -> str:

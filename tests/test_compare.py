@@ -20,9 +20,10 @@ import spectra
 from spectra import errors, reference
 from spectra.artifacts import Sample, Step, write_artifact
 from spectra.compare import Source, compare, prospect
-from spectra.compare.differences import ALL, NORMALISED, holm
+from spectra.compare.differences import ALL, NORMALISED
 from spectra.compare.documents import document
 from spectra.grouping import Group
+from spectra.uncertainty import holm
 from tests.cli_runs import call
 from tests.test_uncertainty import carried
 

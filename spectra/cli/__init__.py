@@ -1,4 +1,4 @@
-"""The command line: `spectra extract`, `traces`, `run`, `compare`, `info`, `verify`, `diff`.
+"""The command line: `spectra run` and its siblings, a module each.
 
 A thin shell: it parses, calls the library and prints. Nothing here imports NumPy or JAX before a
 command needs them, so that help is quick.
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from spectra._version import __version__
-from spectra.cli import _compare, _diff, _extract, _info, _run, _traces, _verify
+from spectra.cli import _baselines, _compare, _diff, _extract, _info, _run, _traces, _verify
 from spectra.cli._guard import INTERRUPTED, guarded
 from spectra.cli._text import escape_on_streams
 
@@ -54,6 +54,7 @@ for _name, _command, _example in (
     ("extract", _extract.extract, _extract.EXAMPLE),
     ("run", _run.run, _run.EXAMPLE),
     ("compare", _compare.compare, _compare.EXAMPLE),
+    ("baselines", _baselines.baselines, _baselines.EXAMPLE),
     ("info", _info.info, _info.EXAMPLE),
     ("verify", _verify.verify, _verify.EXAMPLE),
     ("diff", _diff.diff, _diff.EXAMPLE),

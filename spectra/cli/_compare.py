@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from spectra.compare import Comparison, Prospect
     from spectra.compare.comparison import Pair
-    from spectra.compare.sources import Opened
     from spectra.grouping import Group
+    from spectra.sources import Opened
 
 EXAMPLE = "spectra compare states/olmo-sft states/olmo-dpo --out comparison"
 

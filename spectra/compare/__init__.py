@@ -6,4 +6,4 @@ from spectra.compare.comparison import Comparison as Comparison
 from spectra.compare.comparison import Prospect as Prospect
 from spectra.compare.comparison import compare as compare
 from spectra.compare.comparison import prospect as prospect
-from spectra.compare.sources import Source as Source
+from spectra.sources import Source as Source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,9 +16,7 @@ from spectra.compare.differences import (
     Difference,
     Measured,
     difference,
-    holm,
 )
-from spectra.compare.sources import Opened, Source, opened, warnings
 from spectra.engine import (
     CountTable,
     PoolPlan,
@@ -35,10 +32,11 @@ from spectra.left_out import locator, tokens_left_out
 from spectra.linalg import F64
 from spectra.outputs import mean_and_sd, sampled_metrics
 from spectra.pooling import PooledRows, StepTokens, pooled_rows
-from spectra.preparation import CappedNames, category_names, host_memory
+from spectra.preparation import CappedNames, category_names, check_draws
 from spectra.sampling import LARGEST_COUNT, SMALLEST_COUNT
+from spectra.sources import Opened, Source, opened, warnings
 from spectra.statistics import METRICS
-from spectra.uncertainty import Blocks, variances
+from spectra.uncertainty import Blocks, holm, variances
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +204,9 @@ def _evaluate(
 ) -> PoolResult:
     with one.artifact.open_rows(one.layer, config.drop_dims) as reader:
         itemsize = 8 if rows.pool == "mean" else reader.dtype.itemsize
-        plan = PoolPlan.of_samples(
-            rows, reader.dim, itemsize, draw(rows, sizes, counts, config.draws)
-        )
-        needed, room = len(plan.lasting) * plan.row_bytes, host_memory(config)
-        if needed > room:
-            raise UsageError(
-                f"the draws of {one.source.path} need {math.ceil(needed / 1e6):,} MB of memory; "
-                f"there are {room // 10**6:,} MB. Give --max-memory, or a lower --count."
-            )
+        samples = draw(rows, sizes, counts, config.draws)
+        plan = PoolPlan.of_samples(rows, reader.dim, itemsize, samples, weighs=True)
+        check_draws(plan, config, one.source.path)
         return evaluate_samples(plan, reader, config, backend, progress, blocks)
 
 

@@ -132,7 +132,9 @@ def evaluate_samples(
         for block in stream.blocks([rows], [wanted], _reading(progress, reader)):
             mine = plan.lasts(block.numbers)
             stored.put(block.numbers[mine], block.rows[mine])
-        influence = Influence(rows, plan.dim, shift, backend, config.chosen, blocks)
+        influence = None
+        if plan.weighs:
+            influence = Influence(rows, plan.dim, shift, backend, config.chosen, blocks)
         samples = Samples(plan, stored, shift, backend, config, workers, influence)
         samples.begin(lambda done, whole: progress("matched counts", done, whole))
         samples.wait()

@@ -101,14 +101,20 @@ class PoolPlan:
 
     @classmethod
     def of_samples(
-        cls, rows: PooledRows, dim: int, itemsize: int, samples: Iterable[Sample]
+        cls,
+        rows: PooledRows,
+        dim: int,
+        itemsize: int,
+        samples: Iterable[Sample],
+        *,
+        weighs: bool,
     ) -> PoolPlan:
-        """Plan nothing but subsamples of a pool, for standard errors too."""
+        """Plan nothing but subsamples of a pool."""
         drawn = tuple(samples)
         none = np.empty(0, np.int64)
         needed = np.unique(np.concatenate([none, *(sample.rows for sample in drawn)]))
         sizes = rows.per_atom(rows.length)
-        return cls(rows, dim, dim * itemsize, sizes, (), (), drawn, needed, True)
+        return cls(rows, dim, dim * itemsize, sizes, (), (), drawn, needed, weighs)
 
     def twins(self) -> dict[Group, Group]:
         """Each group with the same rows as an earlier one in file order, and that one."""

@@ -21,6 +21,7 @@ from spectra.linalg.spectrum import Spectra as Spectra
 from spectra.linalg.spectrum import Wanted as Wanted
 from spectra.linalg.spectrum import solve as solve
 from spectra.linalg.tridiagonal import Tridiagonal as Tridiagonal
+from spectra.linalg.tridiagonal import eigenvalues as eigenvalues
 from spectra.linalg.tridiagonal import reduce_along as reduce_along
 from spectra.linalg.tridiagonal import reduce_in_place as reduce_in_place
 from spectra.linalg.tridiagonal import reduction_routine as reduction_routine

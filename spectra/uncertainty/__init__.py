@@ -5,5 +5,6 @@ from __future__ import annotations
 from spectra.uncertainty.blocks import Blocks as Blocks
 from spectra.uncertainty.carried import Carried as Carried
 from spectra.uncertainty.carried import Errors as Errors
+from spectra.uncertainty.holm import holm as holm
 from spectra.uncertainty.jackknife import variances as variances
 from spectra.uncertainty.weights import Weights as Weights

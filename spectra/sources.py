@@ -1,4 +1,4 @@
-"""What is compared: layers and pools of models, on the traces that all of them have."""
+"""Layers and pools of models as sources of rows, on the traces that all of them have."""
 
 from __future__ import annotations
 
@@ -61,6 +61,12 @@ class Opened:
             "traces": len(self.samples) + len(self.left_out),
             "left_out": list(self.left_out),
         }
+
+
+def opened_one(source: Source) -> Opened:
+    """A source by itself, with all of its traces; raises `InputError`."""
+    artifact = open_artifact(source.path)
+    return Opened(source, artifact, artifact.layer(source.layer), artifact.index.samples, ())
 
 
 def opened(sources: Sequence[Source]) -> tuple[Opened, ...]:
