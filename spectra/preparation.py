@@ -132,7 +132,7 @@ def check_draws(plan: PoolPlan, config: RunConfig, path: Path) -> None:
     needed, room = len(plan.lasting) * plan.row_bytes, host_memory(config)
     if needed > room:
         raise UsageError(
-            f"the rows drawn from {path} need {_megabytes(needed)}; there are {_megabytes(room)}. "
+            f"the rows drawn from {path} need {_megabytes(needed)}; there are {room // 10**6:,} MB. "
             "Expected more: give --max-memory, or fewer rows (--count) or repeats."
         )
 

@@ -1,4 +1,4 @@
-"""Baselines: permuted labels are what they say, p-values are exact, Gaussian spectra are Gaussian."""
+"""Baselines: permuted labels are each trace's own, p-values exact, Gaussian spectra Gaussian."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ CONFIG = spectra.RunConfig(backend="cpu", repeats=1)
 DIM, TRACES, STEPS = 16, 8, 10
 
 
-def write(path: Path, *, planted: float = 0.0, seed: int = 0) -> Path:
+def write(path: Path, *, planted: float = 0.0, traces: int = TRACES, seed: int = 0) -> Path:
     """Traces of ten steps of unequal length; rows of "a" are flatter by `planted`."""
     rng = np.random.default_rng(seed)
     samples, states, offset = [], [], 0
     scale = np.arange(1.0, DIM + 1) ** -1.0
-    for trace in range(TRACES):
+    for trace in range(traces):
         steps, at = [], 0
         for k in range(STEPS):
             length = int(rng.integers(0, 12))
@@ -145,17 +145,12 @@ def test_observed_and_permuted_metrics_are_those_of_the_rows(tmp_path: Path) -> 
     artifact = open_artifact(src)
     with artifact.open_rows(artifact.layer()) as reader:
         states = reader.read(0, reader.num_rows).astype(np.float64)
-    tokens = np.concatenate(
-        [
-            np.arange(s.global_start, s.global_end)
-            for one in artifact.index.samples
-            for s in one.steps
-        ]
-    )
+    steps = [step for one in artifact.index.samples for step in one.steps]
+    tokens = np.concatenate([np.arange(s.global_start, s.global_end) for s in steps])
     by_group: dict[Group, list[float]] = {}
     for sample in labelings.draws(2, 3):
-        metrics = spectra.metrics(states[tokens[sample.rows]])
-        by_group.setdefault(sample.group, []).append(float(metrics.rankme))
+        record = spectra.metrics(states[tokens[sample.rows]])
+        by_group.setdefault(sample.group, []).append(float(record.rankme))
     assert set(found.groups) == set(by_group)
     for group, (size, count, metrics) in found.groups.items():
         means = np.array(by_group[group]).reshape(5, 2).mean(axis=1)
@@ -206,7 +201,7 @@ def test_what_has_no_baseline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.UsageError, match="normalises rows"):
         baselines(Source(src), replace(CONFIG, convention="differank"))
     with pytest.raises(errors.UsageError, match="no two segments"):
-        baselines(Source(src, None, "first"), CONFIG, permutations=1)
+        baselines(Source(write(tmp_path / "n", traces=2), None, "first"), CONFIG, permutations=1)
     path = next(src.glob("*.safetensors"))
     content = bytearray(path.read_bytes())
     content[-2:] = b"\xc0\x7f"  # a bfloat16 NaN, in the last row

@@ -215,7 +215,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare([Source(a), Source(a, 9)], CONFIG)
     with pytest.raises(errors.UsageError, match="has no standard errors"):
         compare([Source(a), Source(a)], replace(CONFIG, convention="differank"))
-    with pytest.raises(errors.UsageError, match="need 1 MB of memory"):
+    with pytest.raises(errors.UsageError, match="need 1 MB; there are 0 MB"):
         compare([Source(a), Source(a)], replace(CONFIG, max_memory=1000))
 
 
