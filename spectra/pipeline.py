@@ -264,7 +264,9 @@ def _pool_files(
         mode,
         prepared.names.asdict(),
         left_out.asdict(config),
-        jackknife_head(prepared.blocks) if config.weighs else None,
+        jackknife_head(prepared.blocks, exact=config.jackknife == "exact")
+        if config.weighs
+        else None,
     )
     sweep = SweepOptions(
         result.plan.counts, config.repeats, config.seed, rows.pool, config.sampling

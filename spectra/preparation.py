@@ -92,7 +92,10 @@ def prepare(
             left_out.append(tokens_left_out(artifact, reader, steps, config, progress))
         limit = Limit(host, backend.moment_room(dim))
         plan = plan_layer(steps, dim, itemsize, config, limit, left_out[-1].tokens)
-        _check_memory(plan.planned, limit, config, backend)
+        needed = plan.planned
+        if config.jackknife == "exact" and config.weighs:
+            needed = needed.larger(_of_one_group(steps, dim, limit))
+        _check_memory(needed, limit, config, backend)
         plans.append(plan)
     notes = (*artifact.warnings, *warnings)
     return Prepared(
@@ -111,7 +114,7 @@ def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backe
         return
     fewer = "ask for fewer depth bins, or for fewer or smaller counts or repeats of the sweep"
     if config.weighs:
-        fewer += ", or for no standard errors (--jackknife off)"
+        fewer += ", or for no exact standard errors (--jackknife first-order or off)"
     if limit.device is not None and needed.device > limit.device:
         raise UsageError(
             f"moments need at least {_megabytes(needed.device)} on {device_kind(backend)}, one "
@@ -127,13 +130,20 @@ def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backe
     )
 
 
+def _of_one_group(steps: Steps, dim: int, limit: Limit) -> Bytes:
+    """What the exact jackknife takes for the largest group: the moments of each trace's rows."""
+    traces = len(set(steps.trace.tolist()))
+    return limit.place(0, 8 * dim * min(int(steps.length.sum()), dim * (traces + 2)))
+
+
 def check_draws(plan: PoolPlan, config: RunConfig, path: Path) -> None:
     """Refuse draws whose rows do not fit, before they are read."""
     needed, room = len(plan.lasting) * plan.row_bytes, host_memory(config)
     if needed > room:
         raise UsageError(
-            f"the rows drawn from {path} need {_megabytes(needed)}; there are {room // 10**6:,} MB. "
-            "Expected more: give --max-memory, or fewer rows (--count) or repeats."
+            f"the rows drawn from {path} need {_megabytes(needed)}; there are "
+            f"{room // 10**6:,} MB. Expected more: give --max-memory, or fewer rows (--count) or "
+            "repeats."
         )
 
 

@@ -22,7 +22,9 @@ class Record:
     `method` is the numerical route: "moments" or "rows" (a d x d or n x n Gram matrix, in float64
     unless the run was fast), "svd" (of the rows, where a Gram matrix could not resolve the tail),
     None where nothing was solved. `num_blocks` counts the problems or traces behind `se`; None
-    without standard errors. `diagnostics` are of a run's records alone (see
+    without standard errors. Where the jackknife was exact, `se_first_order` has the standard errors
+    to first order, and `se_apart` names the metrics of which the two differ by more than a tenth.
+    `diagnostics` are of a run's records alone (see
     `spectra.outputs.diagnostics`).
     """
 
@@ -44,6 +46,8 @@ class Record:
     method: str | None
     num_blocks: int | None = None
     diagnostics: dict[str, Any] | None = None
+    se_first_order: dict[str, float | None] | None = None
+    se_apart: list[str] | None = None
 
     def asdict(self) -> dict[str, Any]:
         """The record as a dict in file order."""

@@ -144,8 +144,9 @@ Diagnostics = Annotated[
 Jackknife = Annotated[
     str | None,
     typer.Option(
-        metavar="first-order|off",
-        help="Standard errors over problems (traces where these are not named), or none.",
+        metavar="first-order|exact|off",
+        help="Standard errors over problems (traces where these are not named): to first order, by "
+        "leaving each out in turn (a solve a block), or none.",
         show_default="first-order",
         rich_help_panel=_NUMBERS,
     ),

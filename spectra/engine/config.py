@@ -16,7 +16,7 @@ from spectra.statistics import Convention, convention
 MOST_BINS = 1000
 
 NonFinite = Literal["null", "drop", "error"]
-Jackknife = Literal["first-order", "off"]
+Jackknife = Literal["first-order", "exact", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class RunConfig:
         diagnostics: whether each record says how its alpha depends on the fitted ranks, and what
             row, dimension or rounding has a large share of its energy.
         jackknife: how standard errors are found: "first-order" (the infinitesimal jackknife over
-            problems, or traces where they are not named), or "off".
+            problems, or traces where they are not named), "exact" (each of them left out in turn,
+            with the first-order ones beside), or "off".
         drop_first: how many of each trace's first tokens are left out.
         drop_dims: dimensions of the states that are left out.
         drop_norms: tokens are left out whose norm exceeds the median by more than so many robust

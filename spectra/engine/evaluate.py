@@ -30,12 +30,21 @@ PILOT_ROWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """What evaluating a layer will do and take."""
+    """What evaluating a layer will do and take.
+
+    Attributes:
+        pairs: the tokens of steps that count.
+        pools: the plan of each pool.
+        rounds: which pools are processed together, in which sweeps.
+        dropped: sorted token rows that are left out.
+        room: bytes that moments may take where they lie.
+    """
 
     pairs: StepTokens
     pools: tuple[PoolPlan, ...]
     rounds: tuple[Round, ...]
     dropped: Ints
+    room: int
 
     @property
     def planned(self) -> Bytes:
@@ -64,7 +73,8 @@ def plan_layer(
         )
         for pool in config.pools
     ]
-    return LayerPlan(pairs, tuple(plans), rounds(plans, limit), dropped)
+    room = limit.host if limit.device is None else limit.device
+    return LayerPlan(pairs, tuple(plans), rounds(plans, limit), dropped, room)
 
 
 def evaluate_layer(
@@ -107,6 +117,8 @@ def evaluate_layer(
                 _weigh(jobs, stream, progress)
             for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
+                if config.jackknife == "exact" and config.weighs:
+                    job.leave_out(stream, blocks, plan.room)
                 if fast:
                     job.check(stream, config.seed)
             results += [job.result for job in jobs]

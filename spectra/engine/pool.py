@@ -15,6 +15,7 @@ from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
 from spectra.engine.energies import Energies
+from spectra.engine.exact import ExactJackknife, Without
 from spectra.engine.influence import Influence, SecondPass
 from spectra.engine.plan import PoolPlan
 from spectra.engine.sampled import Samples
@@ -46,6 +47,7 @@ class PoolResult:
         bad_tokens: the global token row of the first bad value behind each of `bad`.
         bad_behind: sorted global token rows of all bad values behind them.
         carried: what blocks of traces carry of each group that has rows.
+        without: each group without each of its blocks, for an exact jackknife.
         sampled_carried: the same of a group and count, averaged over the repeats.
         energies: each atom's sums by dimension, if they were asked for.
         columns: [d] numbers of the states' dimensions that the rows have.
@@ -61,6 +63,7 @@ class PoolResult:
     bad_tokens: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     bad_behind: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     carried: dict[Group, Carried] = field(default_factory=dict)
+    without: dict[Group, Without] = field(default_factory=dict)
     sampled_carried: dict[tuple[Group, int], Carried] = field(default_factory=dict)
     energies: Energies | None = None
     columns: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -90,7 +93,7 @@ class PoolJob:
             stored=None if means else reader.dtype,
         )
         self._plan, self._shift, self._backend = plan, shift, backend
-        self._convention = config.chosen
+        self._config, self._convention = config, config.chosen
         self._alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
         self._counted_alone: Wanted = "centered" if config.chosen.centered else "uncentered"
         self._dtype = np.dtype(np.float64) if means else reader.dtype
@@ -173,6 +176,18 @@ class PoolJob:
             if same in result.carried:
                 result.carried[group] = result.carried[same]
         result.sampled = self._samples.eigenvalues()
+
+    def leave_out(self, stream: Stream, blocks: TraceBlocks, room: int) -> None:
+        """Have every group without each of its blocks; sums take about `room` bytes at a time."""
+        exact = ExactJackknife(
+            *(self._plan, self._shift, self._backend, self._config, self._workers),
+            *(blocks, self._dtype),
+        )
+        result = self.result
+        result.without = exact.find(stream, room)
+        for group, same in self._twins.items():
+            if same in result.without:
+                result.without[group] = result.without[same]
 
     def check(self, stream: Stream, seed: int) -> None:
         """Measure the error of a few finished groups, their rows read again."""

@@ -9,7 +9,7 @@ from typing import Any
 from spectra.grouping import SEGMENTS, Atoms, DepthMode, Group
 from spectra.outputs.groups import PoolRecords
 from spectra.sampling import Sampling
-from spectra.uncertainty import Blocks
+from spectra.uncertainty import MANY_BLOCKS, Blocks
 
 FORMAT_VERSION = 1
 FILES = (
@@ -49,10 +49,16 @@ class Head:
         return {"format_version": FORMAT_VERSION, **fields}
 
 
-def jackknife_head(blocks: Blocks) -> dict[str, Any]:
+FIRST_ORDER = "infinitesimal jackknife: first order in the weight of each block of traces"
+EXACT = "delete-one-block jackknife (Busing et al. 1999) for records; for draws first order"
+
+
+def jackknife_head(blocks: Blocks, *, exact: bool = False) -> dict[str, Any]:
     """How standard errors were found."""
+    corrected = len(blocks) < MANY_BLOCKS
     return {
-        "method": "infinitesimal jackknife: first order in the weight of each block of traces",
+        "method": EXACT if exact else FIRST_ORDER,
+        "alpha_req": "less what a jackknife counts twice" if corrected else "as the others",
         "unit": blocks.unit,
         "blocks": len(blocks),
         "intervals": "value +- t quantile with num_blocks - 1 degrees of freedom * se",

@@ -14,14 +14,17 @@ from spectra.linalg import F64
 from spectra.outputs.diagnostics import diagnostics
 from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
-from spectra.statistics import Convention, Summary
-from spectra.uncertainty import Blocks, Carried
+from spectra.statistics import METRICS, Convention, Summary
+from spectra.uncertainty import Blocks, Carried, Errors, delete_block_variances, variances
 
 Point = dict[str, Any]
 """Metrics over the subsamples of a count: "mean", "sd" (None for one subsample) and "se"."""
 
 Repeats = dict[tuple[Group, int], list[dict[str, float | None]]]
 """By group and count, the metrics of each subsample."""
+
+AGREE = 0.1
+"""Relative difference of exact and first-order standard errors that is worth a word."""
 
 LEADING = 100
 """Spectral values kept a route: enough to draw every preset's fitted range."""
@@ -91,6 +94,8 @@ class _Maker:
             solved = self._result.spectra.get(group)
             values = metric_values(summary, place)
             se, blocks = self._errors(group, self._result.carried.get(group), values, count.rows)
+            first, se = se, self._exact(group, se, values)
+            exact = se is not first
             records[group] = Record(
                 **values,
                 num_rows=count.rows,
@@ -104,6 +109,8 @@ class _Maker:
                 method=None if solved is None else solved.method,
                 num_blocks=blocks,
                 diagnostics=self._diagnostics(group, spectra[place]),
+                se_first_order=first if exact else None,
+                se_apart=_apart(first, se) if exact else None,
             )
         return records
 
@@ -201,6 +208,29 @@ class _Maker:
             for one in self._result.plan.matched
         }
 
+    def _exact(
+        self, group: Group, first: Errors | None, values: Mapping[str, float | None]
+    ) -> Errors | None:
+        """The exact standard errors of a group, or what there is to first order.
+
+        Alpha's are lessened in the proportion in which first-order ones are.
+        """
+        without = self._result.without.get(group)
+        if without is None or first is None:
+            return first
+        carried, whole = self._result.carried[group], np.array([values[m] for m in METRICS], float)
+        squares = delete_block_variances(whole, without.values, without.sizes)
+        kept = np.ones(len(METRICS))
+        alpha = METRICS.index("alpha_req")
+        plain = float(variances(carried.by_trace, len(without.sizes), self._blocks)[alpha])
+        if first["alpha_req"] is not None and plain > 0:
+            kept[alpha] = first["alpha_req"] ** 2 / plain
+        roots = np.sqrt(squares * kept)
+        return {
+            name: float(root) if first[name] is not None and np.isfinite(root) else None
+            for name, root in zip(METRICS, roots, strict=True)
+        }
+
     def _diagnostics(self, group: Group, values: F64) -> dict[str, Any] | None:
         energies, solved = self._result.energies, self._result.spectra.get(group)
         if energies is None or solved is None:
@@ -264,6 +294,16 @@ class _Maker:
 def labels(group: Group) -> dict[str, Any]:
     """What tells a group from the others of its kind, as fields."""
     return {"segment": group.segment, "category": group.category, "bin": group.bin}
+
+
+def _apart(first: Errors | None, exact: Errors | None) -> list[str]:
+    """The metrics whose standard errors differ by more than a tenth."""
+    return [
+        name
+        for name, one in (first or {}).items()
+        if one is not None
+        and ((other := (exact or {})[name]) is None or abs(other - one) > AGREE * max(one, other))
+    ]
 
 
 def leading(route: str, squares: F64, rows: int, status: str) -> list[float]:

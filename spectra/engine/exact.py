@@ -1,0 +1,188 @@
+"""The exact jackknife: every group's metrics without each block of traces, one after the other.
+
+Groups are taken a few at a time, as many as fit the memory, with one more pass over the shards for
+each lot. A group's moments without a block are added up from those of the other blocks, never by
+subtraction, in a tree: B log2 B additions, and log2 B sums beside the blocks' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectra.backend import Backend, Sums
+from spectra.engine.collect import AtomBuffers
+from spectra.engine.config import RunConfig
+from spectra.engine.plan import PoolPlan
+from spectra.engine.solve import Solver
+from spectra.engine.statistics import statistics
+from spectra.engine.stream import Stream
+from spectra.engine.workers import Workers
+from spectra.grouping import Group, Ints
+from spectra.linalg import F64, Wanted
+from spectra.route import DEFAULT_ALPHA_RANKS
+from spectra.statistics import METRICS
+from spectra.uncertainty import Blocks
+
+
+class Without(NamedTuple):
+    """A group without each of its blocks.
+
+    Attributes:
+        sizes: [B] rows of each block that has any.
+        values: [B, METRICS] the metrics of the other rows; NaN where undefined.
+    """
+
+    sizes: Ints
+    values: F64
+
+
+class ExactJackknife:
+    """Leaves out one block after the other of every group of a pool."""
+
+    def __init__(
+        self,
+        plan: PoolPlan,
+        shift: F64,
+        backend: Backend,
+        config: RunConfig,
+        workers: Workers,
+        blocks: Blocks,
+        dtype: np.dtype[Any],
+    ) -> None:
+        """For the pool's rows as `dtype`, whose moments are taken around `shift`."""
+        self._plan, self._shift, self._backend, self._config = plan, shift, backend, config
+        self._workers, self._blocks, self._dtype = workers, blocks, dtype
+        self._wanted: Wanted = "centered" if config.chosen.centered else "uncentered"
+
+    def find(self, stream: Stream, room: int) -> dict[Group, Without]:
+        """Of every group with rows in two blocks or more; sums take `room` bytes at a time."""
+        found: dict[Group, Without] = {}
+        for lot in self._lots(room):
+            found |= self._find(lot, stream)
+        return found
+
+    def _lots(self, room: int) -> Iterator[dict[Group, Ints]]:
+        """Groups with the rows of each block, in lots whose sums or rows fit together."""
+        lot: dict[Group, Ints] = {}
+        taken = 0
+        for group, sizes in self._groups():
+            held = int(np.count_nonzero(sizes))
+            if held < 2:
+                continue
+            total = int(sizes.sum())
+            needed = self._plan.dim * 8 * min(total, self._plan.dim * (held + 2))
+            if lot and taken + needed > room:
+                yield lot
+                lot, taken = {}, 0
+            lot[group], taken = sizes, taken + needed
+        if lot:
+            yield lot
+
+    def _groups(self) -> Iterator[tuple[Group, Ints]]:
+        rows, twins = self._plan.rows, self._plan.twins()
+        of_run = self._blocks.of_trace[rows.pairs.steps.trace[rows.step]]
+        for group in rows.atoms.basic_groups() + rows.atoms.depth_groups():
+            if group not in twins:
+                mine = rows.atoms.mask(group)[rows.atom]
+                sizes = np.bincount(of_run[mine], rows.length[mine], minlength=len(self._blocks))
+                yield group, sizes.astype(np.int64)
+
+    def _find(self, lot: Mapping[Group, Ints], stream: Stream) -> dict[Group, Without]:
+        rows, dim = self._plan.rows, self._plan.dim
+        masks = {group: rows.atoms.mask(group) for group in lot}
+        wanted = np.any(list(masks.values()), axis=0)
+        parts: dict[Group, _Parts] = {
+            group: (_Moments if sizes.sum() > dim else _Rows)(self._backend, dim, self._shift)
+            for group, sizes in lot.items()
+        }
+        groups_of = {
+            int(atom): [group for group, mask in masks.items() if mask[atom]]
+            for atom in np.flatnonzero(wanted)
+        }
+
+        def flush(atom: int, some: NDArray[Any], numbers: Ints) -> None:
+            blocks = self._blocks.of_trace[rows.trace_of(numbers)]
+            for block in np.unique(blocks).tolist():
+                own = some[blocks == block]
+                for group in groups_of[atom]:
+                    parts[group].add(block, own)
+
+        buffers = AtomBuffers(self._plan.atom_rows, dim, self._dtype, flush)
+        for block in stream.blocks([rows], [wanted]):
+            atoms = rows.atom_of(block.numbers)
+            buffers.add(block.rows, block.numbers, atoms, np.arange(len(atoms)))
+        buffers.finish()
+        return {group: self._solved(parts[group], sizes) for group, sizes in lot.items()}
+
+    def _solved(self, parts: _Parts, sizes: Ints) -> Without:
+        config, dim = self._config, self._plan.dim
+        alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
+        solver: Solver[int] = Solver(dim, self._shift, self._backend, alpha, self._workers)
+        held = np.flatnonzero(sizes)
+        for block, part in parts.without(held.tolist()):
+            solver.submit(block, part, self._wanted)
+        solver.finish()
+        left = [solver.results[block] for block in held.tolist()]
+        spectra = [one.centered if config.chosen.centered else one.uncentered for one in left]
+        rest = (sizes.sum() - sizes[held]).tolist()
+        summary = statistics(spectra, rest, dim, config.chosen, self._backend.name)
+        values = np.stack([getattr(summary, name) for name in METRICS], axis=1)
+        return Without(sizes[held], np.asarray(values, np.float64))
+
+
+class _Parts:
+    """A group's blocks, kept apart."""
+
+    def __init__(self, backend: Backend, dim: int, shift: F64) -> None:
+        self._backend, self._dim, self._shift = backend, dim, shift
+
+    def add(self, block: int, rows: NDArray[Any]) -> None:
+        """Rows [m, d] of a block."""
+        raise NotImplementedError
+
+    def without(self, blocks: Sequence[int]) -> Iterator[tuple[int, Sums | NDArray[Any]]]:
+        """Each block with the sums, or the rows, of all others."""
+        raise NotImplementedError
+
+
+class _Rows(_Parts):
+    def __init__(self, backend: Backend, dim: int, shift: F64) -> None:
+        super().__init__(backend, dim, shift)
+        self._rows: dict[int, list[NDArray[Any]]] = {}
+
+    def add(self, block: int, rows: NDArray[Any]) -> None:
+        self._rows.setdefault(block, []).append(rows.copy())
+
+    def without(self, blocks: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
+        for block in blocks:
+            rest = [part for other in blocks if other != block for part in self._rows[other]]
+            yield block, np.concatenate(rest)
+
+
+class _Moments(_Parts):
+    def __init__(self, backend: Backend, dim: int, shift: F64) -> None:
+        super().__init__(backend, dim, shift)
+        self._sums: dict[int, Sums] = {}
+
+    def add(self, block: int, rows: NDArray[Any]) -> None:
+        sums = self._sums.get(block) or self._backend.zeros(self._dim)
+        self._sums[block] = self._backend.accumulate(sums, rows, self._shift)
+
+    def without(self, blocks: Sequence[int]) -> Iterator[tuple[int, Sums]]:
+        yield from self._all_but_each(blocks, self._backend.zeros(self._dim))
+
+    def _all_but_each(self, blocks: Sequence[int], outside: Sums) -> Iterator[tuple[int, Sums]]:
+        """Each of some blocks with the sums of the others and of what is outside."""
+        if len(blocks) == 1:
+            yield blocks[0], outside
+            return
+        half = len(blocks) // 2
+        for inner, others in ((blocks[:half], blocks[half:]), (blocks[half:], blocks[:half])):
+            sums = self._backend.merge(self._backend.zeros(self._dim), outside)
+            for other in others:
+                sums = self._backend.merge(sums, self._sums[other])
+            yield from self._all_but_each(inner, sums)
