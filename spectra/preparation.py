@@ -95,6 +95,8 @@ def prepare(
         needed = plan.planned
         if config.jackknife == "exact" and config.weighs:
             needed = needed.larger(_of_one_group(steps, dim, limit))
+        elif config.half_sample:
+            needed = needed.larger(limit.place(0, 4 * 8 * dim**2))
         _check_memory(needed, limit, config, backend)
         plans.append(plan)
     notes = (*artifact.warnings, *warnings)

@@ -24,7 +24,8 @@ class Record:
     None where nothing was solved. `num_blocks` counts the problems or traces behind `se`; None
     without standard errors. Where the jackknife was exact, `se_first_order` has the standard errors
     to first order, and `se_apart` names the metrics of which the two differ by more than a tenth.
-    `diagnostics` are of a run's records alone (see
+    `half_sample` has `rankme` without its bias to first order, where that was asked for and there
+    are rows enough. `diagnostics` are of a run's records alone (see
     `spectra.outputs.diagnostics`).
     """
 
@@ -46,6 +47,7 @@ class Record:
     method: str | None
     num_blocks: int | None = None
     diagnostics: dict[str, Any] | None = None
+    half_sample: dict[str, Any] | None = None
     se_first_order: dict[str, float | None] | None = None
     se_apart: list[str] | None = None
 

@@ -151,6 +151,16 @@ Jackknife = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+HalfSample = Annotated[
+    bool | None,
+    typer.Option(
+        "--half-sample/--no-half-sample",
+        help="Give rankme of groups of 2 d rows or more without its bias to first order, from "
+        "halves of the traces.",
+        show_default="no-half-sample",
+        rich_help_panel=_NUMBERS,
+    ),
+]
 DropFirst = Annotated[
     int | None,
     typer.Option(

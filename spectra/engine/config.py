@@ -47,6 +47,8 @@ class RunConfig:
         drop_dims: dimensions of the states that are left out.
         drop_norms: tokens are left out whose norm exceeds the median by more than so many robust
             deviations (1.4826 times the median absolute one); 0 leaves none out.
+        half_sample: whether `rankme` of groups of 2 d rows or more is given without its bias to
+            first order, from halves of the traces, split `repeats` times.
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
             tokens out, "error" stops at the first.
         backend: "auto", "cpu", "gpu" or "tpu".
@@ -70,6 +72,7 @@ class RunConfig:
     matched: bool = True
     diagnostics: bool = True
     jackknife: Jackknife = "first-order"
+    half_sample: bool = False
     drop_first: int = 0
     drop_dims: tuple[int, ...] = ()
     drop_norms: float = 0.0

@@ -119,6 +119,8 @@ def evaluate_layer(
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
                 if config.jackknife == "exact" and config.weighs:
                     job.leave_out(stream, blocks, plan.room)
+                if config.half_sample:
+                    job.halve(stream, blocks, plan.room, config.repeats, config.seed)
                 if fast:
                     job.check(stream, config.seed)
             results += [job.result for job in jobs]

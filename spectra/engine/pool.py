@@ -15,8 +15,8 @@ from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
 from spectra.engine.energies import Energies
-from spectra.engine.exact import ExactJackknife, Without
 from spectra.engine.influence import Influence, SecondPass
+from spectra.engine.leave_out import LeaveOut, Without
 from spectra.engine.plan import PoolPlan
 from spectra.engine.sampled import Samples
 from spectra.engine.solve import Normaliser, Solver, all_repaired
@@ -29,6 +29,7 @@ from spectra.pooling import PooledRows, kept_before, ranges
 from spectra.route import DEFAULT_ALPHA_RANKS
 from spectra.uncertainty import Blocks as TraceBlocks
 from spectra.uncertainty import Carried
+from spectra.uncertainty.halves import HALVED_FROM, split_in_halves
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and its whole."""
@@ -48,6 +49,7 @@ class PoolResult:
         bad_behind: sorted global token rows of all bad values behind them.
         carried: what blocks of traces carry of each group that has rows.
         without: each group without each of its blocks, for an exact jackknife.
+        halves: large groups without each half of the blocks, a split after the other.
         sampled_carried: the same of a group and count, averaged over the repeats.
         energies: each atom's sums by dimension, if they were asked for.
         columns: [d] numbers of the states' dimensions that the rows have.
@@ -64,6 +66,7 @@ class PoolResult:
     bad_behind: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     carried: dict[Group, Carried] = field(default_factory=dict)
     without: dict[Group, Without] = field(default_factory=dict)
+    halves: dict[Group, list[Without]] = field(default_factory=dict)
     sampled_carried: dict[tuple[Group, int], Carried] = field(default_factory=dict)
     energies: Energies | None = None
     columns: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -179,15 +182,32 @@ class PoolJob:
 
     def leave_out(self, stream: Stream, blocks: TraceBlocks, room: int) -> None:
         """Have every group without each of its blocks; sums take about `room` bytes at a time."""
-        exact = ExactJackknife(
-            *(self._plan, self._shift, self._backend, self._config, self._workers),
-            *(blocks, self._dtype),
+        found = self._leave_out().find(stream, blocks.of_trace, room)
+        self.result.without = self._with_twins(found)
+
+    def halve(self, stream: Stream, blocks: TraceBlocks, room: int, splits: int, seed: int) -> None:
+        """Have the large groups of each half of the blocks, split at random so many times."""
+        rows = self._plan.rows
+        sizes = np.bincount(
+            blocks.of_trace[rows.pairs.steps.trace[rows.step]],
+            rows.length,
+            minlength=len(blocks),
         )
-        result = self.result
-        result.without = exact.find(stream, room)
-        for group, same in self._twins.items():
-            if same in result.without:
-                result.without[group] = result.without[same]
+        for split in range(splits):
+            halves = split_in_halves(sizes, rows.pool, split, seed)[blocks.of_trace]
+            least = HALVED_FROM * self._plan.dim
+            found = self._with_twins(self._leave_out().find(stream, halves, room, least))
+            for group, one in found.items():
+                self.result.halves.setdefault(group, []).append(one)
+
+    def _leave_out(self) -> LeaveOut:
+        return LeaveOut(
+            *(self._plan, self._shift, self._backend, self._config, self._workers, self._dtype)
+        )
+
+    def _with_twins(self, found: dict[Group, Without]) -> dict[Group, Without]:
+        twins = {group: found[same] for group, same in self._twins.items() if same in found}
+        return found | twins
 
     def check(self, stream: Stream, seed: int) -> None:
         """Measure the error of a few finished groups, their rows read again."""

@@ -16,6 +16,7 @@ from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
 from spectra.statistics import METRICS, Convention, Summary
 from spectra.uncertainty import Blocks, Carried, Errors, delete_block_variances, variances
+from spectra.uncertainty.halves import corrected_rank
 
 Point = dict[str, Any]
 """Metrics over the subsamples of a count: "mean", "sd" (None for one subsample) and "se"."""
@@ -109,6 +110,7 @@ class _Maker:
                 method=None if solved is None else solved.method,
                 num_blocks=blocks,
                 diagnostics=self._diagnostics(group, spectra[place]),
+                half_sample=self._half_sample(group, values["rankme"], count.rows),
                 se_first_order=first if exact else None,
                 se_apart=_apart(first, se) if exact else None,
             )
@@ -206,6 +208,23 @@ class _Maker:
                 ],
             }
             for one in self._result.plan.matched
+        }
+
+    def _half_sample(self, group: Group, rankme: float | None, rows: int) -> dict[str, Any] | None:
+        splits = self._result.halves.get(group)
+        if not splits or rankme is None or self._convention.weights != "eigenvalue":
+            return None
+        place = METRICS.index("rankme")
+        halves = [value for one in splits for value in one.values[:, place].tolist()]
+        # Leaving one half out is having the other.
+        sizes = [size for one in splits for size in one.sizes[::-1].tolist()]
+        if not np.isfinite(halves).all():
+            return None
+        return {
+            "rankme": corrected_rank(rankme, halves, sizes, rows),
+            "method": "half-sample correction of the entropy, traces split at random",
+            "splits": len(splits),
+            "of_halves": float(np.mean(halves)),
         }
 
     def _exact(

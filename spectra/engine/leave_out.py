@@ -1,4 +1,6 @@
-"""The exact jackknife: every group's metrics without each block of traces, one after the other.
+"""Every group's metrics without each of some blocks of traces, one after the other.
+
+Of many blocks that is the exact jackknife; of two, what each half of the traces shows.
 
 Groups are taken a few at a time, as many as fit the memory, with one more pass over the shards for
 each lot. A group's moments without a block are added up from those of the other blocks, never by
@@ -25,7 +27,6 @@ from spectra.grouping import Group, Ints
 from spectra.linalg import F64, Wanted
 from spectra.route import DEFAULT_ALPHA_RANKS
 from spectra.statistics import METRICS
-from spectra.uncertainty import Blocks
 
 
 class Without(NamedTuple):
@@ -40,8 +41,8 @@ class Without(NamedTuple):
     values: F64
 
 
-class ExactJackknife:
-    """Leaves out one block after the other of every group of a pool."""
+class LeaveOut:
+    """Leaves out one block of traces after the other of every group of a pool."""
 
     def __init__(
         self,
@@ -50,30 +51,37 @@ class ExactJackknife:
         backend: Backend,
         config: RunConfig,
         workers: Workers,
-        blocks: Blocks,
         dtype: np.dtype[Any],
     ) -> None:
         """For the pool's rows as `dtype`, whose moments are taken around `shift`."""
         self._plan, self._shift, self._backend, self._config = plan, shift, backend, config
-        self._workers, self._blocks, self._dtype = workers, blocks, dtype
+        self._workers, self._dtype = workers, dtype
         self._wanted: Wanted = "centered" if config.chosen.centered else "uncentered"
 
-    def find(self, stream: Stream, room: int) -> dict[Group, Without]:
-        """Of every group with rows in two blocks or more; sums take `room` bytes at a time."""
+    def find(
+        self, stream: Stream, of_trace: Ints, room: int, least: int = 0
+    ) -> dict[Group, Without]:
+        """Of every group with `least` rows or more, some in two blocks or more.
+
+        Args:
+            stream: where rows are read.
+            of_trace: [T] the block of each trace, from 0.
+            room: bytes that sums may take at a time.
+            least: rows of a group.
+        """
         found: dict[Group, Without] = {}
-        for lot in self._lots(room):
-            found |= self._find(lot, stream)
+        for lot in self._lots(of_trace, room, least):
+            found |= self._find(lot, stream, of_trace)
         return found
 
-    def _lots(self, room: int) -> Iterator[dict[Group, Ints]]:
+    def _lots(self, of_trace: Ints, room: int, least: int) -> Iterator[dict[Group, Ints]]:
         """Groups with the rows of each block, in lots whose sums or rows fit together."""
         lot: dict[Group, Ints] = {}
         taken = 0
-        for group, sizes in self._groups():
-            held = int(np.count_nonzero(sizes))
-            if held < 2:
+        for group, sizes in self._groups(of_trace):
+            held, total = int(np.count_nonzero(sizes)), int(sizes.sum())
+            if held < 2 or total < least:
                 continue
-            total = int(sizes.sum())
             needed = self._plan.dim * 8 * min(total, self._plan.dim * (held + 2))
             if lot and taken + needed > room:
                 yield lot
@@ -82,16 +90,18 @@ class ExactJackknife:
         if lot:
             yield lot
 
-    def _groups(self) -> Iterator[tuple[Group, Ints]]:
+    def _groups(self, of_trace: Ints) -> Iterator[tuple[Group, Ints]]:
         rows, twins = self._plan.rows, self._plan.twins()
-        of_run = self._blocks.of_trace[rows.pairs.steps.trace[rows.step]]
+        of_run, count = of_trace[rows.pairs.steps.trace[rows.step]], int(of_trace.max()) + 1
         for group in rows.atoms.basic_groups() + rows.atoms.depth_groups():
             if group not in twins:
                 mine = rows.atoms.mask(group)[rows.atom]
-                sizes = np.bincount(of_run[mine], rows.length[mine], minlength=len(self._blocks))
+                sizes = np.bincount(of_run[mine], rows.length[mine], minlength=count)
                 yield group, sizes.astype(np.int64)
 
-    def _find(self, lot: Mapping[Group, Ints], stream: Stream) -> dict[Group, Without]:
+    def _find(
+        self, lot: Mapping[Group, Ints], stream: Stream, of_trace: Ints
+    ) -> dict[Group, Without]:
         rows, dim = self._plan.rows, self._plan.dim
         masks = {group: rows.atoms.mask(group) for group in lot}
         wanted = np.any(list(masks.values()), axis=0)
@@ -105,7 +115,7 @@ class ExactJackknife:
         }
 
         def flush(atom: int, some: NDArray[Any], numbers: Ints) -> None:
-            blocks = self._blocks.of_trace[rows.trace_of(numbers)]
+            blocks = of_trace[rows.trace_of(numbers)]
             for block in np.unique(blocks).tolist():
                 own = some[blocks == block]
                 for group in groups_of[atom]:
