@@ -28,6 +28,8 @@ from spectra.grouping import Group
 from spectra.left_out import LeftOut, locator
 from spectra.outputs import (
     COLUMNS,
+    INFLUENCE_COLUMNS,
+    INFLUENCES_FILE,
     TABLE_FILE,
     Head,
     PoolRecords,
@@ -35,6 +37,7 @@ from spectra.outputs import (
     commit,
     csv_table,
     documents,
+    influence_rows,
     jackknife_head,
     pool_records,
     pool_rows,
@@ -132,6 +135,7 @@ class _Gathered:
     warnings: list[str]
     files: dict[str, bytes] = field(default_factory=dict)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
+    influences: list[tuple[Any, ...]] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
     records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
 
@@ -178,6 +182,8 @@ def _run_model(
                     _add_pool(gathered, prepared, layer, left_out, result, made, config, mode)
             gathered.warnings += _nonfinite_warnings(layer, left_out, results, locate)
     gathered.files[TABLE_FILE] = csv_table(COLUMNS, gathered.rows)
+    if config.influences:
+        gathered.files[INFLUENCES_FILE] = csv_table(INFLUENCE_COLUMNS, gathered.influences)
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
     provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)
@@ -214,6 +220,9 @@ def _add_pool(
     pool, model = result.plan.rows.pool, prepared.artifact.config.model
     gathered.records[layer.index, pool] = made.records
     gathered.rows += pool_rows(model, layer.index, pool, result.plan.rows.atoms, made)
+    if config.influences:
+        samples = prepared.artifact.index.samples
+        gathered.influences += influence_rows(model, layer.index, result, made, samples)
     gathered.errors += result.checked.values()
     gathered.files |= _pool_files(prepared, layer, left_out, result, made, config, mode)
 

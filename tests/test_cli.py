@@ -101,15 +101,8 @@ def test_every_field_of_the_configuration_has_its_flag() -> None:
 
 
 def test_help_shows_the_configurations_defaults() -> None:
-    spelled_out = {
-        "layers",
-        "counts",
-        "max_memory",
-        "matched",
-        "diagnostics",
-        "drop_dims",
-        "half_sample",
-    }
+    spelled_out = {"layers", "counts", "max_memory", "drop_dims"}
+    spelled_out |= {"matched", "diagnostics", "influences", "half_sample"}
     for field in fields(RunConfig):
         if field.init and field.name not in spelled_out:
             default = field.default
@@ -129,8 +122,8 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = (
         "--pools mean,first --layers 2,5 --convention reptrix --categories schoenfeld "
         "--max-categories 3 --num-bins 4 --depth token --counts 8,16 --repeats 2 --seed 7 "
-        "--sampling trace --no-matched --no-diagnostics --jackknife off --half-sample "
-        "--drop-first 3 --drop-dims 4,0 --drop-norms 5.5 --nonfinite drop "
+        "--sampling trace --no-matched --no-diagnostics --jackknife exact --influences "
+        "--half-sample --drop-first 3 --drop-dims 4,0 --drop-norms 5.5 --nonfinite drop "
         "--backend cpu --precision exact --max-memory 1.5G"
     )
     result = call("run", "somewhere", "--out", "there", *flags.split())
@@ -149,11 +142,12 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         sampling="trace",
         matched=False,
         diagnostics=False,
+        influences=True,
         half_sample=True,
         drop_first=3,
         drop_dims=(4, 0),
         drop_norms=5.5,
-        jackknife="off",
+        jackknife="exact",
         nonfinite="drop",
         backend="cpu",
         precision="exact",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -178,3 +179,31 @@ def test_blocks_that_cannot_be_used_are_refused() -> None:
     assert (alone.se, alone.num_blocks) == (None, 1)
     constant = spectra.metrics(np.ones((6, 4)), blocks=range(6))
     assert (constant.se, constant.num_blocks, constant.status) == (None, 6, "degenerate")
+
+
+def test_influences_are_what_traces_add(tmp_path: Path) -> None:
+    case = cases.long_case(cases.sloping, 400, 60)
+    src = in_traces(case, True, tmp_path / "in" / "m")
+    config = replace(CONFIG, influences=True, pools=("all", "first"))
+    (run,) = spectra.run(src, tmp_path / "out", config)
+    with (run.out / "trace_influences.csv").open(newline="") as lines:
+        table = list(csv.DictReader(lines))
+    rows = reference.pooled_rows(case.layers[case.primary], open_artifact(src).index.samples, "all")
+    own = [label.trace for label in rows.labels]
+    whole = [line for line in table if (line["pool"], line["group_kind"]) == ("all", "global")]
+    assert [(line["sample_id"], line["problem_id"]) for line in whole] == [
+        (f"s{trace}", f"p{trace // 2}") for trace in range(7)
+    ]
+    assert [int(line["num_rows"]) for line in whole] == np.bincount(own).tolist()
+    expected = carried(rows.x, own, 7)
+    np.testing.assert_allclose(
+        [float(line["rankme"]) for line in whole], expected, rtol=1e-5, atol=1e-8
+    )
+    assert {line["alpha_req"] for line in whole} == {""}
+    for line in table:
+        group = Group(line["group_kind"], line["segment"] or None, line["category"] or None)
+        assert run.records[1, line["pool"]][group].se is not None
+    spectra.run(src, tmp_path / "out", replace(config, influences=False))
+    assert not (run.out / "trace_influences.csv").exists()
+    with pytest.raises(spectra.errors.UsageError, match="come with standard errors"):
+        replace(config, jackknife="off")

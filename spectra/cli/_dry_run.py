@@ -12,7 +12,7 @@ from spectra.cli._estimate import START_SECONDS, estimated_seconds, measure
 from spectra.cli._progress import Progress
 from spectra.cli._text import duration_text, memory_text, size_text
 from spectra.engine import RunConfig
-from spectra.outputs import FILES, RUN_FILE, TABLE_FILE
+from spectra.outputs import FILES, INFLUENCES_FILE, RUN_FILE, TABLE_FILE
 from spectra.pipeline import output_directories
 from spectra.preparation import Prepared, prepare
 
@@ -58,7 +58,8 @@ def _writes(prepared: Prepared, config: RunConfig) -> list[str]:
         for pool in config.pools
     ]
     names = [f"{folder}/{file}" for folder in folders for file in FILES]
-    return [*names, TABLE_FILE, RUN_FILE]
+    tables = [TABLE_FILE, INFLUENCES_FILE] if config.influences else [TABLE_FILE]
+    return [*names, *tables, RUN_FILE]
 
 
 def _text(model: dict[str, Any]) -> str:

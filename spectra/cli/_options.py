@@ -151,6 +151,15 @@ Jackknife = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+Influences = Annotated[
+    bool | None,
+    typer.Option(
+        "--influences/--no-influences",
+        help="Write trace_influences.csv: what each trace adds to each metric of a group.",
+        show_default="no-influences",
+        rich_help_panel=_NUMBERS,
+    ),
+]
 HalfSample = Annotated[
     bool | None,
     typer.Option(

@@ -47,6 +47,7 @@ class RunConfig:
         drop_dims: dimensions of the states that are left out.
         drop_norms: tokens are left out whose norm exceeds the median by more than so many robust
             deviations (1.4826 times the median absolute one); 0 leaves none out.
+        influences: whether trace_influences.csv is written: what each trace adds to each metric.
         half_sample: whether `rankme` of groups of 2 d rows or more is given without its bias to
             first order, from halves of the traces, split `repeats` times.
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
@@ -72,6 +73,7 @@ class RunConfig:
     matched: bool = True
     diagnostics: bool = True
     jackknife: Jackknife = "first-order"
+    influences: bool = False
     half_sample: bool = False
     drop_first: int = 0
     drop_dims: tuple[int, ...] = ()
@@ -108,6 +110,12 @@ class RunConfig:
             raise UsageError(f"pools is {list(self.pools)}. Expected at least one, each once.")
         if self.num_bins > MOST_BINS:
             raise UsageError(f"num_bins is {self.num_bins}. Expected at most {MOST_BINS}.")
+        if self.influences and not self.weighs:
+            raise UsageError(
+                f"influences come with standard errors, which the convention {self.chosen.name!r} "
+                f"with jackknife {self.jackknife!r} does not have. Expected one that does not "
+                "normalise rows, and 'first-order' or 'exact'."
+            )
         if any(count < 2 for count in self.counts) or list(self.counts) != sorted(set(self.counts)):
             raise UsageError(
                 f"counts is {list(self.counts)}. Expected increasing whole numbers of 2 or more."

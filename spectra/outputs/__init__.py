@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spectra.outputs.commit import INFLUENCES_FILE as INFLUENCES_FILE
 from spectra.outputs.commit import RUN_FILE as RUN_FILE
 from spectra.outputs.commit import TABLE_FILE as TABLE_FILE
 from spectra.outputs.commit import commit as commit
@@ -16,6 +17,8 @@ from spectra.outputs.groups import PoolRecords as PoolRecords
 from spectra.outputs.groups import mean_and_sd as mean_and_sd
 from spectra.outputs.groups import pool_records as pool_records
 from spectra.outputs.groups import sampled_metrics as sampled_metrics
+from spectra.outputs.influences import INFLUENCE_COLUMNS as INFLUENCE_COLUMNS
+from spectra.outputs.influences import influence_rows as influence_rows
 from spectra.outputs.table import COLUMNS as COLUMNS
 from spectra.outputs.table import csv_table as csv_table
 from spectra.outputs.table import pool_rows as pool_rows

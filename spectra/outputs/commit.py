@@ -14,6 +14,7 @@ from spectra.outputs.documents import FILES
 
 RUN_FILE = "run.json"
 TABLE_FILE = "metrics.csv"
+INFLUENCES_FILE = "trace_influences.csv"
 _LARGEST_RUN_FILE = 64 << 20
 
 
@@ -52,9 +53,9 @@ def make_directory(path: Path) -> None:
 
 
 def is_output_name(name: str) -> bool:
-    """Whether a run writes this relative name: [layer_<L>/]pool_<p>/<file> or metrics.csv."""
+    """Whether a run writes this relative name: [layer_<L>/]pool_<p>/<file> or one of its tables."""
     parts = PurePosixPath(name).parts
-    if parts == (TABLE_FILE,):
+    if parts in ((TABLE_FILE,), (INFLUENCES_FILE,)):
         return True
     if parts[:1] and parts[0].startswith("layer_") and parts[0][6:].isdecimal():
         parts = parts[1:]
