@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spectra.cli import _options as options
 from spectra.cli._progress import progress
-from spectra.cli._text import complain, document, say
+from spectra.cli._results import deliver
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,30 +57,25 @@ def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     Labels are permuted among the steps of each trace, and every labeling is drawn from at one
     count. Gaussian rows, isotropic and with the group's covariance, are as many and as wide.
     """
-    from spectra import strict_json
-    from spectra.atomic import write_bytes
     from spectra.chance import baselines as find
     from spectra.chance.documents import JSON_FILE, TABLE_FILE, table
     from spectra.chance.documents import document as as_document
-    from spectra.engine import RunConfig
-    from spectra.outputs import make_directory
     from spectra.sources import Source
 
-    choices: dict[str, Any] = {
-        "categories": categories,
-        "max_categories": max_categories,
-        "convention": convention,
-        "repeats": repeats,
-        "seed": seed,
-        "drop_first": drop_first,
-        "drop_dims": options.parsed(options.dimension_list, drop_dims),
-        "drop_norms": drop_norms,
-        "nonfinite": nonfinite,
-        "backend": backend,
-        "precision": precision,
-        "max_memory": options.parsed(options.size, max_memory),
-    }
-    config = RunConfig(**{name: value for name, value in choices.items() if value is not None})
+    config = options.configuration(
+        categories=categories,
+        max_categories=max_categories,
+        convention=convention,
+        repeats=repeats,
+        seed=seed,
+        drop_first=drop_first,
+        drop_dims=options.parsed(options.dimension_list, drop_dims),
+        drop_norms=drop_norms,
+        nonfinite=nonfinite,
+        backend=backend,
+        precision=precision,
+        max_memory=options.parsed(options.size, max_memory),
+    )
     with progress(quiet) as tell:
         found = find(
             Source.parse(source),
@@ -89,21 +84,14 @@ def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
             gaussians=gaussians,
             progress=tell,
         )
-    text = strict_json.dumps(as_document(found))
-    make_directory(out)
-    write_bytes(out / TABLE_FILE, table(found))
-    write_bytes(out / JSON_FILE, text.encode())
-    if not quiet:
-        for warning in found.warnings:
-            complain(f"Warning: {warning}")
-    if json:
-        document(text)
-    elif not quiet:
-        from spectra.cli._summary import print_table
-
-        for metric in SHOWN:
-            print_table(_table(found, metric))
-        say(f"Results: {out}/ ({JSON_FILE}, {TABLE_FILE})")
+    deliver(
+        out,
+        (JSON_FILE, as_document(found)),
+        (TABLE_FILE, table(found)),
+        lambda: (_table(found, metric) for metric in SHOWN),
+        as_json=json,
+        quiet=quiet,
+    )
 
 
 def _table(found: Baselines, metric: str) -> Table:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spectra.cli import _options as options
 from spectra.cli._progress import progress
-from spectra.cli._text import complain, document, say
+from spectra.cli._results import deliver
+from spectra.cli._text import document, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,30 +68,26 @@ def compare(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     kind (Holm).
     """
     from spectra import strict_json
-    from spectra.atomic import write_bytes
     from spectra.compare import Source, prospect
     from spectra.compare import compare as find
     from spectra.compare.documents import JSON_FILE, TABLE_FILE, dry_document, table
     from spectra.compare.documents import document as as_document
-    from spectra.engine import RunConfig
-    from spectra.outputs import make_directory
 
-    choices: dict[str, Any] = {
-        "categories": categories,
-        "max_categories": max_categories,
-        "convention": convention,
-        "repeats": repeats,
-        "seed": seed,
-        "sampling": sampling,
-        "drop_first": drop_first,
-        "drop_dims": options.parsed(options.dimension_list, drop_dims),
-        "drop_norms": drop_norms,
-        "nonfinite": nonfinite,
-        "backend": backend,
-        "precision": precision,
-        "max_memory": options.parsed(options.size, max_memory),
-    }
-    config = RunConfig(**{name: value for name, value in choices.items() if value is not None})
+    config = options.configuration(
+        categories=categories,
+        max_categories=max_categories,
+        convention=convention,
+        repeats=repeats,
+        seed=seed,
+        sampling=sampling,
+        drop_first=drop_first,
+        drop_dims=options.parsed(options.dimension_list, drop_dims),
+        drop_norms=drop_norms,
+        nonfinite=nonfinite,
+        backend=backend,
+        precision=precision,
+        max_memory=options.parsed(options.size, max_memory),
+    )
     wanted = [Source.parse(text) for text in sources]
     if dry_run:
         plan = prospect(wanted, config, count)
@@ -101,21 +98,14 @@ def compare(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         return
     with progress(quiet) as tell:
         found = find(wanted, config, most=count, progress=tell)
-    text = strict_json.dumps(as_document(found))
-    make_directory(out)
-    write_bytes(out / TABLE_FILE, table(found))
-    write_bytes(out / JSON_FILE, text.encode())
-    if not quiet:
-        for warning in found.prospect.warnings:
-            complain(f"Warning: {warning}")
-    if json:
-        document(text)
-    elif not quiet:
-        from spectra.cli._summary import print_table
-
-        for pair in found.pairs:
-            print_table(_table(found, pair))
-        say(f"Results: {out}/ ({JSON_FILE}, {TABLE_FILE})")
+    deliver(
+        out,
+        (JSON_FILE, as_document(found)),
+        (TABLE_FILE, table(found)),
+        lambda: (_table(found, pair) for pair in found.pairs),
+        as_json=json,
+        quiet=quiet,
+    )
 
 
 def _described(plan: Prospect) -> str:

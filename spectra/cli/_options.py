@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from spectra.errors import UsageError
+
+if TYPE_CHECKING:
+    from spectra.engine import RunConfig
 
 _Value = TypeVar("_Value")
 _STATES, _NUMBERS, _MACHINE = "What is measured", "How it is measured", "The machine"
@@ -243,6 +246,13 @@ Source = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and nothing else.")]
+
+
+def configuration(**choices: Any) -> RunConfig:
+    """The options that were given; None means "not given"."""
+    from spectra.engine import RunConfig
+
+    return RunConfig(**{name: value for name, value in choices.items() if value is not None})
 
 
 def parsed(parse: Callable[[str], _Value], text: str | None) -> _Value | None:
