@@ -72,6 +72,8 @@ class ModelRun:
         model: its name from config.json.
         out: the directory written.
         records: by layer and pool, the record of each group.
+        matched: the same, of the comparisons at matched counts by kind of group (see
+            `basic_metrics.json`); empty where they were not asked for.
         warnings: sentences on what was odd but legal.
         undefined: how many groups have rows, but no value other than counts.
         overlapping_steps: how many steps overlap an earlier step of their sample.
@@ -82,6 +84,7 @@ class ModelRun:
     model: str
     out: Path
     records: dict[tuple[int, str], dict[Group, Record]]
+    matched: dict[tuple[int, str], dict[str, dict[str, Any]]]
     warnings: tuple[str, ...]
     undefined: int
     overlapping_steps: int
@@ -138,6 +141,7 @@ class _Gathered:
     influences: list[tuple[Any, ...]] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
     records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
+    matched: dict[tuple[int, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     def every_record(self) -> list[Record]:
         """The records of all layers, pools and groups."""
@@ -199,6 +203,7 @@ def _run_model(
         artifact.config.model,
         out,
         gathered.records,
+        gathered.matched,
         tuple(gathered.warnings),
         undefined,
         artifact.index.overlapping_steps,
@@ -219,6 +224,7 @@ def _add_pool(
 ) -> None:
     pool, model = result.plan.rows.pool, prepared.artifact.config.model
     gathered.records[layer.index, pool] = made.records
+    gathered.matched[layer.index, pool] = made.matched
     gathered.rows += pool_rows(model, layer.index, pool, result.plan.rows.atoms, made)
     if config.influences:
         samples = prepared.artifact.index.samples

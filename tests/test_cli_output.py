@@ -16,6 +16,7 @@ from spectra.cli._progress import progress
 from spectra.cli._text import duration_text, printable, shortened, size_text
 from tests.artifact_files import SHARDS
 from tests.cli_runs import SMALL, call, files_under, plain, write_overlapping
+from tests.test_compare import write as write_traces
 
 # ---- what is printed ----------------------------------------------------------------------------
 
@@ -32,6 +33,18 @@ def test_summary(tiny: Path) -> None:
     assert lines[4] == ["global", "23", f"{rankme:.2f}", *lines[4][3:4], "–", "8", "short_spectrum"]
     assert "Results: spectral_metrics/tiny/ (4 metric files for each of 4 pools" in result.stdout
     assert result.stderr == ""
+
+
+def test_groups_are_beside_one_another_at_one_count(tmp_path: Path) -> None:
+    src = write_traces(tmp_path / "m")
+    result = call("run", src, "--out", tmp_path / "out", *SMALL)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[2][6:] == ["rankme", "(at", "rows)", "status"]
+    basic = json.loads((tmp_path / "out/m/pool_all/basic_metrics.json").read_text())
+    (recall,) = (line for line in lines if line and line[0] == "Recall")
+    block = basic["matched"]["categories"]
+    (own,) = (one for one in block["groups"] if one["category"] == "Recall")
+    assert recall[6:8] == [f"{own['mean']['rankme']:.2f}", f"({block['count']})"]
 
 
 def test_all_layers_are_summarised(tiny: Path) -> None:

@@ -52,7 +52,8 @@ def summaries(run: ModelRun) -> Iterable[Table]:
     pools = [pool for layer, pool in run.records if layer == layers[0]]
     pool = "all" if "all" in pools else pools[0]
     for layer in layers:
-        yield _summary(f"{run.model}, layer {layer}, pool {pool}", run.records[layer, pool])
+        title = f"{run.model}, layer {layer}, pool {pool}"
+        yield _summary(title, run.records[layer, pool], run.matched[layer, pool])
 
 
 def closing(run: ModelRun) -> str:
@@ -123,9 +124,12 @@ def as_document(run: ModelRun) -> dict[str, Any]:
     }
 
 
-def _summary(title: str, records: Mapping[Group, Record]) -> Table:
-    headings = ("group", "rows", "rankme", "rankme_sigma", "alpha", "ceiling", "status")
-    table = new_table(title, *headings)
+def _summary(
+    title: str, records: Mapping[Group, Record], matched: Mapping[str, Mapping[str, Any]]
+) -> Table:
+    headings = ("group", "rows", "rankme", "rankme_sigma", "alpha", "ceiling")
+    compared = _at_matched_counts(matched)
+    table = new_table(title, *headings, *(["rankme (at rows)"] if compared else []), "status")
     shown = [group for group in records if group.kind in _KINDS]
     for kind, group in ((group.kind, group) for group in shown[:_MOST_ROWS]):
         if kind == "category" and group == next(g for g in shown if g.kind == kind):
@@ -138,11 +142,24 @@ def _summary(title: str, records: Mapping[Group, Record]) -> Table:
             _number(record.rankme_sigma, 2),
             _number(record.alpha_req, 3),
             f"{record.rank_ceiling:,}",
+            *([compared.get((kind, group.segment, group.category), "")] if compared else []),
             record.status,
         )
     if len(shown) > _MOST_ROWS:
         table.add_row(f"  … and {len(shown) - _MOST_ROWS} more")
     return table
+
+
+def _at_matched_counts(
+    matched: Mapping[str, Mapping[str, Any]],
+) -> dict[tuple[str, str | None, str | None], str]:
+    """Of each segment and category, its mean rankme at the count of its kind."""
+    return {
+        (kind, one["segment"], one["category"]): f"{_number(one['mean']['rankme'], 2)} "
+        f"({matched[kind]['count']:,})"
+        for kind in matched.keys() & {"segment", "category"}
+        for one in matched[kind]["groups"]
+    }
 
 
 def _number(value: float | None, digits: int) -> str:
