@@ -91,9 +91,8 @@ def measure(data: Traces, replications: int, bootstraps: int) -> Cell:
         values.append([getattr(record, name) for name in METRICS])
         carried, blocks = carried_by_blocks(x, data.trace, PRESETS["default"])
         every = {name: getattr(record, name) for name in ALL}
-        se = carried.errors(
-            blocks, np.arange(len(blocks)), PRESETS["default"], every, record.rank_ceiling
-        )
+        count, chosen = len(blocks), PRESETS["default"]
+        se = carried.errors(blocks, np.arange(count), count, chosen, every, record.rank_ceiling)
         assert se is not None, "two traces give a standard error"
         errors.append([se[name] for name in METRICS])
         squares = dict(zip(ALL, variances(carried.by_trace, len(blocks), blocks), strict=True))

@@ -167,8 +167,9 @@ def _with_errors(x: Array | Moments, chosen: Convention, labels: NDArray[Any]) -
     carried, blocks = carried_by_blocks(rows, labels, chosen)
     values = {name: None if (v := getattr(record, name)) is None else float(v) for name in METRICS}
     ceiling = min(len(rows) - int(chosen.centered), rows.shape[1])
-    se = carried.errors(blocks, np.arange(len(blocks)), chosen, values, ceiling)
-    return replace(record, se=se, num_blocks=len(blocks))
+    count = len(blocks)
+    se = carried.errors(blocks, np.arange(count), count, chosen, values, ceiling)
+    return replace(record, se=se, num_blocks=count)
 
 
 def _metrics_of_moments(moments: Moments, chosen: Convention) -> Record:

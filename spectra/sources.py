@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spectra.artifacts import Artifact, Layer, Sample, open_artifact
@@ -101,10 +101,29 @@ def opened(sources: Sequence[Source]) -> tuple[Opened, ...]:
     )
 
 
+def named_problems(sources: Sequence[Opened]) -> list[Sample]:
+    """The shared traces, each with the problem that the first source that names one gives it."""
+    named = []
+    for same in zip(*(one.samples for one in sources), strict=True):
+        problems = [sample.problem_id for sample in same if sample.problem_id is not None]
+        named.append(replace(same[0], problem_id=problems[0] if problems else None))
+    return named
+
+
 def warnings(sources: Sequence[Opened]) -> list[str]:
     """What is odd about the traces that are shared."""
     found = []
     first = sources[0]
+    unlike = [
+        same[0].sample_id
+        for same in zip(*(one.samples for one in sources), strict=True)
+        if len({sample.problem_id for sample in same}) > 1
+    ]
+    if unlike:
+        found.append(
+            f"{len(unlike)} shared traces have another problem_id in another source, the first "
+            f"{unlike[0]!r}: the first one given counts."
+        )
     for other in sources[1:]:
         apart = [
             a.sample_id

@@ -178,6 +178,25 @@ def test_a_planted_difference_is_found_and_nothing_is_found_in_nothing(tmp_path:
     assert ps[0.0] > 0.05
 
 
+def test_labelings_of_the_same_rows_are_no_evidence(tmp_path: Path) -> None:
+    # Every trace has one label: no permutation changes a group, and only the order of rows differs.
+    rng, samples = np.random.default_rng(0), []
+    for trace in range(6):
+        steps = tuple(
+            Step(k, k + 10, 60 * trace + k, 60 * trace + k + 10, "thought", "ab"[trace % 2])
+            for k in range(0, 60, 10)
+        )
+        samples.append(Sample(f"t{trace}", None, 60 * trace, 60, 0, steps))
+    layer = rng.standard_normal((360, DIM)).astype(np.float32)
+    src = write_artifact(
+        tmp_path / "m", model="m", layers={1: layer}, samples=samples, final_norm=False
+    )
+    found = baselines(Source(src), replace(CONFIG, seed=-3), permutations=19, gaussians=2)
+    for _, count, metrics in found.groups.values():
+        assert count == 180
+        assert {one.p for one in metrics.values() if one.observed is not None} == {1.0}
+
+
 def test_the_command(tmp_path: Path) -> None:
     src, out = write(tmp_path / "m"), tmp_path / "out"
     few = ("--permutations", "3", "--gaussians", "2", "--backend", "cpu", "--out", out)

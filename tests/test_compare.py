@@ -23,6 +23,7 @@ from spectra.compare import Source, compare, prospect
 from spectra.compare.differences import ALL, NORMALISED
 from spectra.compare.documents import document
 from spectra.grouping import Group
+from spectra.statistics import PRESETS
 from spectra.uncertainty import holm
 from tests.cli_runs import call
 from tests.test_uncertainty import carried
@@ -271,3 +272,56 @@ def test_the_command(tmp_path: Path) -> None:
     few = call("compare", a, "--out", out)
     assert few.exit_code == 2
     assert "Expected two or more" in few.stderr
+
+
+def test_draws_of_few_traces_rest_on_few_blocks(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a"), write(tmp_path / "b", seed=1)
+    options = replace(CONFIG, sampling="trace", repeats=1)
+    # Each trace has 40 rows: a draw of 40 is one trace, which tells nothing of others.
+    one = compare([Source(a), Source(b)], options, most=40).pairs[0].groups[0]
+    each = one.differences["rankme"]
+    assert (one.count, one.blocks) == (40, 1)
+    assert each.difference is not None
+    assert (each.se, each.p) == (None, None)
+    two = compare([Source(a), Source(b)], options, most=80).pairs[0].groups[0]
+    assert two.blocks == 2
+    sweep = replace(CONFIG, sampling="trace", counts=(40, 80), pools=("all",))
+    (run,) = spectra.run(a, tmp_path / "out", sweep)
+    points = json.loads((run.out / "pool_all/token_count_sweep.json").read_text())["curves"]
+    assert points["global"][0]["se"] is None
+    assert points["global"][1]["se"]["rankme"] > 0
+
+
+def test_normalised_rank_is_over_what_the_convention_keeps(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a"), write(tmp_path / "b", seed=1)
+    kept = replace(PRESETS["li2025"], kept=10)
+    found = compare([Source(a), Source(b)], replace(CONFIG, convention=kept))
+    one = found.pairs[0].groups[0]
+    rank, normalised = one.differences["rankme"], one.differences[NORMALISED]
+    assert rank.a is not None
+    assert normalised.a == pytest.approx(rank.a / 10)
+
+
+def test_problems_named_by_one_source_count_for_all(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a"), write(tmp_path / "b", seed=1)
+    index = json.loads((b / "index.json").read_text())
+    for place, sample in enumerate(index["samples"]):
+        sample["problem_id"] = f"p{place // 2}"
+    (b / "index.json").write_text(json.dumps(index))
+    for sources in ((Source(a), Source(b)), (Source(b), Source(a))):
+        found = compare(sources, CONFIG)
+        assert (found.blocks.unit, found.pairs[0].groups[0].blocks) == ("problem", 3)
+        assert "6 shared traces have another problem_id" in found.prospect.warnings[0]
+
+
+def test_small_categories_are_merged_over_all_sources(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a"), write(tmp_path / "b", seed=1)
+    text = (b / "index.json").read_text()
+    (b / "index.json").write_text(text.replace('"Recall"', '"Other recall"'))
+    options = replace(CONFIG, max_categories=2)
+    groups = [
+        {one.group for one in compare(sources, options).pairs[0].groups}
+        for sources in ((Source(a), Source(b)), (Source(b), Source(a)))
+    ]
+    assert groups[0] == groups[1]
+    assert Group("category", None, "(other)") in groups[0]

@@ -12,11 +12,11 @@ import pytest
 
 import spectra
 from spectra import reference
-from spectra.artifacts import open_artifact
+from spectra.artifacts import Sample, Step, open_artifact, write_artifact
 from spectra.categories import load_map
 from spectra.engine.memory import Limit
 from spectra.errors import UsageError
-from spectra.grouping import Steps
+from spectra.grouping import Group, Steps
 from spectra.preparation import _of_one_group
 from spectra.record import Record
 from spectra.statistics import slope_weights
@@ -115,3 +115,39 @@ def test_it_does_not_depend_on_how_much_fits(tmp_path: Path) -> None:
     assert _of_one_group(steps, 60, Limit(1)).host == one
     with pytest.raises(UsageError, match="exact standard errors"):
         spectra.run(src, tmp_path / "c", replace(config, max_memory=one - 1))
+
+
+def steep(seed: int) -> Any:
+    """Six traces of 60 rows whose tail no product of float64 resolves."""
+    rng = np.random.default_rng(seed)
+    turned = np.linalg.qr(rng.standard_normal((110, 110)))[0]
+    rows = (rng.standard_normal((360, 110)) * np.geomspace(1, 1e-9, 110)) @ turned
+    return rows.astype(np.float32).astype(np.float64)
+
+
+def test_what_moments_do_not_resolve_is_left_out_of_rows(tmp_path: Path) -> None:
+    x, samples = steep(0), []
+    for trace in range(6):
+        at = 60 * trace
+        step = Step(0, 60, at, at + 60, "thought", "a")
+        samples.append(Sample(f"t{trace}", None, at, 60, 0, (step,)))
+    src = write_artifact(
+        tmp_path / "m",
+        model="m",
+        layers={1: x.astype(np.float32)},
+        samples=samples,
+        final_norm=False,
+    )
+    (run,) = spectra.run(src, tmp_path / "out", replace(CONFIG, jackknife="exact", pools=("all",)))
+    whole = run.records[1, "all"][Group("global")]
+    assert whole.method == "svd"
+    assert whole.se is not None
+    assert whole.se_first_order is not None
+    # Its axes come from moments, which show nothing of the ranks that alpha is fitted on.
+    assert whole.se_first_order["alpha_req"] is None
+    own = np.repeat(np.arange(6), 60)
+    rest = [reference.record(x[own != b], "default") for b in range(6)]
+    for name in ("alpha_req", "alpha_req_r2", "rankme"):
+        values = [one[name] for one in rest]
+        expected = busing(reference.record(x, "default")[name] or 0.0, values, np.full(6, 60))
+        assert whole.se[name] == pytest.approx(expected, rel=1e-4), name

@@ -16,7 +16,7 @@ from spectra import reference
 from spectra.artifacts import Sample, Step, write_artifact
 from spectra.errors import UsageError
 from spectra.grouping import Group
-from spectra.uncertainty.halves import corrected_rank, split_in_halves
+from spectra.uncertainty.halves import corrected_rank, even_enough, split_in_halves
 
 DIM, TRACES, LENGTH = 32, 12, 40
 CONFIG = spectra.RunConfig(
@@ -98,6 +98,12 @@ def test_it_brings_the_truth_nearer(tmp_path: Path) -> None:
         corrected.append(whole.half_sample["rankme"] - truth)
     assert np.mean(plain) < -0.5
     assert abs(np.mean(corrected)) < 0.25 * abs(np.mean(plain))
+
+
+def test_splits_that_leave_a_group_uneven_do_not_count() -> None:
+    assert even_enough(np.array([30, 90]))
+    assert not even_enough(np.array([29, 91]))
+    assert not even_enough(np.array([120]))
 
 
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=30), st.integers(0, 5))

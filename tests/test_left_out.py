@@ -140,7 +140,12 @@ def test_what_cannot_be_left_out_is_refused(tmp_path: Path) -> None:
         spectra.run(src, tmp_path / "out", replace(CONFIG, drop_dims=(1, 12)))
     with pytest.raises(errors.UsageError, match="no dimension left"):
         spectra.run(src, tmp_path / "out", replace(CONFIG, drop_dims=tuple(range(12))))
-    for wrong in ({"drop_first": -1}, {"drop_norms": -0.5}, {"drop_norms": float("nan")}):
+    for wrong in (
+        {"drop_first": -1},
+        {"drop_norms": -0.5},
+        {"drop_norms": np.nan},
+        {"drop_norms": np.inf},
+    ):
         with pytest.raises(errors.UsageError, match="Expected 0 or more"):
             replace(CONFIG, **wrong)
 

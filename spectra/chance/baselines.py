@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,7 +43,8 @@ class Chance:
         p: two-sided, of the observed labeling among the permuted ones.
         p_holm: adjusted for the groups of its kind (Holm 1979).
         isotropic: over isotropic Gaussian rows of that number and width.
-        same_covariance: over Gaussian rows with the group's covariance.
+        same_covariance: over Gaussian rows with the covariance of the first draw, whose spectrum is
+            steeper than the group's: what is lost by drawing so few rows is lost twice.
     """
 
     observed: float | None
@@ -157,8 +159,8 @@ class _Gauss:
 
     def _drawn(self, variances: F64, count: int, label: str) -> Values:
         convention, dim = self._config.chosen, len(variances)
-        seeds = [self._config.seed, *label.encode("utf-8", "surrogatepass")]
-        rng = np.random.default_rng(seeds)
+        key = f"{self._config.seed}\0gaussian\0{label}".encode("utf-8", "surrogatepass")
+        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest(), "big"))
         degrees = count - int(convention.centered)
         spectra = [gaussian_spectrum(variances, degrees, rng) for _ in range(self._draws)]
         summary = statistics(spectra, [count] * self._draws, dim, convention, self._platform)

@@ -17,6 +17,10 @@ P_VALUES = (
     "from the mean over all as the observed one's; p_holm: Holm's adjustment over the groups of a "
     "kind, a metric at a time"
 )
+SAME_COVARIANCE = (
+    "rows with the covariance of the first draw from the group, as many as were drawn; that of a "
+    "draw is steeper than its group's, so that Gaussian states, too, lie above this"
+)
 _SPREADS = ("permuted", "isotropic", "same_covariance")
 COLUMNS = (
     *("group_kind", "segment", "category", "num_rows", "count", "metric", "observed"),
@@ -37,6 +41,7 @@ def document(found: Baselines) -> dict[str, Any]:
         "permutations": found.permutations,
         "permuted": "segment and category of a trace's steps together, within the trace",
         "gaussians": found.gaussians,
+        "same_covariance": SAME_COVARIANCE,
         "draws": {"repeats": config.repeats, "seed": config.seed},
         "p_values": P_VALUES,
         "versions": versions(),

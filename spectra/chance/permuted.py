@@ -18,6 +18,9 @@ from spectra.grouping import Group, Ints, Steps
 from spectra.pooling import PooledRows, StepTokens, pooled_rows
 from spectra.sampling import LARGEST_COUNT, SMALLEST_COUNT, Draws
 
+ROUNDING = 1e-9
+"""Relative difference of metrics up to which they are taken to be equal."""
+
 KINDS = ("segment", "category")
 
 
@@ -73,8 +76,8 @@ def p_value(observed: float, permuted: Sequence[float]) -> float:
     """
     values = np.array([observed, *permuted])
     apart = np.abs(values - values.mean())
-    # Equal draws give equal values; rounding must not rank them.
-    return float(np.mean(apart >= apart[0] * (1 - 1e-12)))
+    # The same rows in another order differ by rounding, which must not rank them.
+    return float(np.mean(apart >= apart[0] - ROUNDING * np.abs(values).max()))
 
 
 def _counts(sizes: Sequence[Mapping[Group, int]]) -> dict[Group, int]:

@@ -55,7 +55,8 @@ def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     """Metrics of segments and categories beside what permuted labels and Gaussian rows would give.
 
     Labels are permuted among the steps of each trace, and every labeling is drawn from at one
-    count. Gaussian rows, isotropic and with the group's covariance, are as many and as wide.
+    count. Gaussian rows, isotropic and with the covariance that the draw shows, are as many and as
+    wide; a draw's covariance is steeper than its group's, so Gaussian states lie above the latter.
     """
     from spectra.chance import baselines as find
     from spectra.chance.documents import JSON_FILE, TABLE_FILE, table

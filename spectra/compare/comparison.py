@@ -34,7 +34,7 @@ from spectra.outputs import mean_and_sd, sampled_metrics
 from spectra.pooling import PooledRows, StepTokens, pooled_rows
 from spectra.preparation import CappedNames, category_names, check_draws
 from spectra.sampling import LARGEST_COUNT, SMALLEST_COUNT
-from spectra.sources import Opened, Source, opened, warnings
+from spectra.sources import Opened, Source, named_problems, opened, warnings
 from spectra.statistics import METRICS
 from spectra.uncertainty import Blocks, holm, variances
 
@@ -118,7 +118,7 @@ def prospect(
             "standard errors. Expected one that does not normalise rows, and 'first-order'."
         )
     found = opened(sources)
-    names, odd = category_names(config, found[0].samples)
+    names, odd = category_names(config, [s for one in found for s in one.samples])
     rows = tuple(_rows(one, names, config, progress) for one in found)
     sizes = tuple(_sizes(one) for one in rows)
     shared = {group: min(own.get(group, 0) for own in sizes) for group in sizes[0]}
@@ -155,7 +155,7 @@ def compare(
     config = config or RunConfig()
     backend = select_backend(config.backend, config.precision)
     plan = prospect(sources, config, most, progress)
-    blocks = Blocks.of(plan.sources[0].samples)
+    blocks = Blocks.of(named_problems(plan.sources))
     measured = []
     for one, rows, sizes in zip(plan.sources, plan.rows, plan.sizes, strict=True):
         result = _evaluate(one, rows, sizes, plan.counts, config, backend, blocks, progress)
@@ -223,12 +223,13 @@ def _measured(
     values = sampled_metrics(result, blocks, config.chosen, backend.name, locate)
     found = {}
     for (group, count), members in values.items():
-        ceiling = min(count - int(config.chosen.centered), result.plan.dim)
-        holding = blocks.holding(table.traces(group))
+        exist = min(count - int(config.chosen.centered), result.plan.dim)
+        ceiling = min(exist, config.chosen.kept or exist)
+        held, holding = result.sampled_blocks[group, count], blocks.holding(table.traces(group))
         carried = result.sampled_carried[group, count]
         means = {name: mean_and_sd([one[name] for one in members])[0] for name in METRICS}
-        errors = carried.errors(blocks, holding, config.chosen, means, ceiling) or {}
-        squares = variances(carried.by_trace, max(len(holding), 2), blocks)
+        errors = carried.errors(blocks, holding, held, config.chosen, means, exist) or {}
+        squares = variances(carried.by_trace, max(held, 2), blocks)
         first = dict(zip(METRICS, squares.tolist(), strict=True))
         corrected = {
             name: first[name] if (se := errors.get(name)) is None else se**2 for name in METRICS
@@ -243,7 +244,7 @@ def _measured(
             _with_normalised(blocks.sums(carried.by_trace), 1 / ceiling),
             first | {NORMALISED: first["rankme"] / ceiling**2},
             corrected | {NORMALISED: corrected["rankme"] / ceiling**2},
-            holding,
+            held,
         )
     return found
 
@@ -279,7 +280,7 @@ def _pair(
                 group,
                 (first[group].rows, second[group].rows),
                 count,
-                len(np.union1d(first[group].holding, second[group].holding)),
+                min(first[group].blocks, second[group].blocks),
                 found[group],
             )
             for group, count in counts.items()

@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from spectra.grouping import Ints
 from spectra.linalg import F64
 from spectra.statistics import METRICS
 
 NORMALISED = "normalised_rank"
 """RankMe over the largest that it could be at the count and width: comparable across widths."""
+
+ROUNDING = 1e-9
+"""Of a difference, what its standard error must be above."""
 
 ACROSS_WIDTHS = (NORMALISED, "alpha_req", "alpha_req_r2")
 ALL = (*METRICS, NORMALISED)
@@ -42,7 +44,7 @@ class Measured:
         influences: [B, ALL] what each block adds, on average over the subsamples.
         first_order: by metric, the variance that `influences` give.
         corrected: by metric, what is left of it (see `spectra.uncertainty.rigidity`).
-        holding: numbers of the blocks that have rows.
+        blocks: how many blocks of traces the draw from the fewest has.
     """
 
     rows: int
@@ -50,7 +52,7 @@ class Measured:
     influences: F64
     first_order: Mapping[str, float]
     corrected: Mapping[str, float]
-    holding: Ints
+    blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def difference(a: Measured, b: Measured, metric: str) -> Difference:
     mean = float(apart.mean())
     sd = float(apart.std(ddof=1)) if repeats > 1 else 0.0
     plain = Difference(float(ours.mean()), float(theirs.mean()), mean, sd=sd)
-    count = len(np.union1d(a.holding, b.holding))
+    count = min(a.blocks, b.blocks)
     column = ALL.index(metric)
     moved = b.influences[:, column] - a.influences[:, column]
     if count < 2 or not np.isfinite(moved).all():
@@ -102,8 +104,12 @@ def difference(a: Measured, b: Measured, metric: str) -> Difference:
     variance = float(moved @ moved) * count / (count - 1) * _kept(a, b, metric)
     total = math.sqrt(variance + sd**2 / repeats)
     reach = float(stdtrit(count - 1, 0.975)) * total
-    t = abs(mean) / total if total else math.inf if mean else 0.0
-    p = float(2 * stdtr(count - 1, -t))
+    if mean == 0:
+        p: float | None = 1.0
+    elif total <= ROUNDING * abs(mean):
+        p = None  # nothing varies, which is no certainty
+    else:
+        p = float(2 * stdtr(count - 1, -abs(mean) / total))
     return Difference(
         plain.a, plain.b, mean, math.sqrt(variance), sd, mean - reach, mean + reach, p
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -102,7 +103,7 @@ class RunConfig:
             ("drop_first", 0),
             ("drop_norms", 0),
         ):
-            if not getattr(self, name) >= least:
+            if not least <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}. Expected {least} or more.")
         if self.layers != "all" and len(set(self.layers)) < len(self.layers):
             raise UsageError(f"layers is {list(self.layers)}. Expected each layer once.")

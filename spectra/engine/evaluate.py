@@ -153,6 +153,7 @@ def evaluate_samples(
         samples.begin(lambda done, whole: progress("matched counts", done, whole))
         samples.wait()
         result.sampled_carried = samples.take_carried()
+        result.sampled_blocks = samples.blocks_drawn(blocks)
         result.sampled = samples.eigenvalues()
     bad = np.setdiff1d(stream.bad, rows.pairs.dropped)
     result.bad, result.bad_tokens, result.bad_behind = bad_rows(rows, bad)

@@ -39,7 +39,7 @@ class Influence:
         """For rows of width dim, whose moments are taken around `shift`."""
         self.rows = rows
         self._shift, self._backend = shift, backend
-        self._centered, self._blocks = convention.centered, blocks
+        self._centered, self.blocks = convention.centered, blocks
         self._weights = Weights.of(convention, dim, len(blocks))
 
     def of_moments(self, sums: Sums) -> Axes:
@@ -60,7 +60,7 @@ class Influence:
 
     def summed(self, carried: F64, traces: Ints) -> Carried:
         """What rows [n, ...] of these traces [n] carry, by trace and by block."""
-        return Carried.of(carried, traces, self.rows.pairs.steps.num_traces, self._blocks)
+        return Carried.of(carried, traces, self.rows.pairs.steps.num_traces, self.blocks)
 
 
 class SecondPass:

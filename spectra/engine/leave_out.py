@@ -9,7 +9,8 @@ subtraction, in a tree: B log2 B additions, and log2 B sums beside the blocks' o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +20,13 @@ from spectra.backend import Backend, Sums
 from spectra.engine.collect import AtomBuffers
 from spectra.engine.config import RunConfig
 from spectra.engine.plan import PoolPlan
-from spectra.engine.solve import Solver
+from spectra.engine.solve import Solver, all_repaired
 from spectra.engine.statistics import statistics
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
 from spectra.linalg import F64, Wanted
+from spectra.linalg.rowspace import Blocks
 from spectra.route import DEFAULT_ALPHA_RANKS
 from spectra.statistics import METRICS
 
@@ -126,9 +128,26 @@ class LeaveOut:
             atoms = rows.atom_of(block.numbers)
             buffers.add(block.rows, block.numbers, atoms, np.arange(len(atoms)))
         buffers.finish()
-        return {group: self._solved(parts[group], sizes) for group, sizes in lot.items()}
 
-    def _solved(self, parts: _Parts, sizes: Ints) -> Without:
+        def rest(group: Group, block: int) -> Blocks:
+            return lambda: self._rest(stream, masks[group], of_trace, block)
+
+        return {
+            group: self._solved(parts[group], sizes, partial(rest, group))
+            for group, sizes in lot.items()
+        }
+
+    def _rest(
+        self, stream: Stream, mask: NDArray[np.bool_], of_trace: Ints, block: int
+    ) -> Iterator[F64]:
+        """The rows of some atoms that are not of a block, read again."""
+        rows = self._plan.rows
+        for one in stream.blocks([rows], [mask]):
+            others = of_trace[rows.trace_of(one.numbers)] != block
+            if others.any():
+                yield one.rows[others].astype(np.float64)
+
+    def _solved(self, parts: _Parts, sizes: Ints, rest: Callable[[int], Blocks]) -> Without:
         config, dim = self._config, self._plan.dim
         alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
         solver: Solver[int] = Solver(dim, self._shift, self._backend, alpha, self._workers)
@@ -136,10 +155,11 @@ class LeaveOut:
         for block, part in parts.without(held.tolist()):
             solver.submit(block, part, self._wanted)
         solver.finish()
-        left = [solver.results[block] for block in held.tolist()]
+        solved = all_repaired(solver.results, rest)
+        left = [solved[block] for block in held.tolist()]
         spectra = [one.centered if config.chosen.centered else one.uncentered for one in left]
-        rest = (sizes.sum() - sizes[held]).tolist()
-        summary = statistics(spectra, rest, dim, config.chosen, self._backend.name)
+        others = (sizes.sum() - sizes[held]).tolist()
+        summary = statistics(spectra, others, dim, config.chosen, self._backend.name)
         values = np.stack([getattr(summary, name) for name in METRICS], axis=1)
         return Without(sizes[held], np.asarray(values, np.float64))
 

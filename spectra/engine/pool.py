@@ -54,6 +54,7 @@ class PoolResult:
         energies: each atom's sums by dimension, if they were asked for.
         columns: [d] numbers of the states' dimensions that the rows have.
         stored: the type that the rows were rounded to; None where they are means.
+        sampled_blocks: of the same, the blocks of the draw that has the fewest.
         checked: the measured relative error of some groups' statistics, after `PoolJob.check`.
     """
 
@@ -71,6 +72,7 @@ class PoolResult:
     energies: Energies | None = None
     columns: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     stored: np.dtype[Any] | None = None
+    sampled_blocks: dict[tuple[Group, int], int] = field(default_factory=dict)
     checked: dict[Group, float] = field(default_factory=dict)
 
 
@@ -158,6 +160,8 @@ class PoolJob:
             weighed.finish()
             result.carried |= weighed.found
         result.sampled_carried |= self._samples.take_carried()
+        if self._influence is not None:
+            result.sampled_blocks = self._samples.blocks_drawn(self._influence.blocks)
         self._solver.carried.clear()
 
     def finish(self, stream: Stream, bad: Ints) -> None:

@@ -19,6 +19,7 @@ from spectra.grouping import Group
 from spectra.linalg import F64, Axes, Wanted
 from spectra.linalg.rowspace import Blocks
 from spectra.route import DEFAULT_ALPHA_RANKS
+from spectra.uncertainty import Blocks as TraceBlocks
 from spectra.uncertainty import Carried
 
 
@@ -72,6 +73,16 @@ class Samples:
             means[key] = mean.plus(found, 1 / drawn[key])
         self._solver.carried.clear()
         return means
+
+    def blocks_drawn(self, blocks: TraceBlocks) -> dict[tuple[Group, int], int]:
+        """Of each group and count, the blocks of traces that the draw from the fewest has."""
+        least: dict[tuple[Group, int], int] = {}
+        for sample in self._plan.samples:
+            of_row = blocks.of_trace[self._plan.rows.trace_of(sample.rows)]
+            for count in sample.counts:
+                key, held = (sample.group, count), len(np.unique(of_row[:count]))
+                least[key] = min(held, least.get(key, held))
+        return least
 
     def eigenvalues(self) -> dict[tuple[Group, int, int], F64]:
         """What statistics are computed from, by group, repeat and count; nothing may be solving."""

@@ -16,7 +16,7 @@ from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
 from spectra.statistics import METRICS, Convention, Summary
 from spectra.uncertainty import Blocks, Carried, Errors, delete_block_variances, variances
-from spectra.uncertainty.halves import corrected_rank
+from spectra.uncertainty.halves import corrected_rank, even_enough
 
 Point = dict[str, Any]
 """Metrics over the subsamples of a count: "mean", "sd" (None for one subsample) and "se"."""
@@ -94,7 +94,8 @@ class _Maker:
             usable = int((spectra[place] > 0).sum())
             solved = self._result.spectra.get(group)
             values = metric_values(summary, place)
-            se, blocks = self._errors(group, self._result.carried.get(group), values, count.rows)
+            carried = self._result.carried.get(group)
+            se, blocks = self._errors(group, carried, values, count.rows)
             first, se = se, self._exact(group, se, values)
             exact = se is not first
             records[group] = Record(
@@ -178,7 +179,8 @@ class _Maker:
                 repeats = [member[name] for member in members]
                 point["mean"][name], point["sd"][name] = mean_and_sd(repeats)
             carried = self._result.sampled_carried.get((group, count))
-            point["se"], _ = self._errors(group, carried, point["mean"], count)
+            held = self._result.sampled_blocks.get((group, count))
+            point["se"], _ = self._errors(group, carried, point["mean"], count, held)
             points[group, count] = point
         return points
 
@@ -211,7 +213,8 @@ class _Maker:
         }
 
     def _half_sample(self, group: Group, rankme: float | None, rows: int) -> dict[str, Any] | None:
-        splits = self._result.halves.get(group)
+        found = self._result.halves.get(group, ())
+        splits = [one for one in found if even_enough(one.sizes)]
         if not splits or rankme is None or self._convention.weights != "eigenvalue":
             return None
         place = METRICS.index("rankme")
@@ -246,7 +249,7 @@ class _Maker:
             kept[alpha] = first["alpha_req"] ** 2 / plain
         roots = np.sqrt(squares * kept)
         return {
-            name: float(root) if first[name] is not None and np.isfinite(root) else None
+            name: float(root) if values[name] is not None and np.isfinite(root) else None
             for name, root in zip(METRICS, roots, strict=True)
         }
 
@@ -271,14 +274,19 @@ class _Maker:
         carried: Carried | None,
         values: Mapping[str, float | None],
         rows: int,
+        held: int | None = None,
     ) -> tuple[dict[str, float | None] | None, int | None]:
-        """Standard errors of the metrics that have a value, and how many blocks they rest on."""
+        """Standard errors of the metrics that have a value, and how many blocks they rest on.
+
+        Of draws, `held` is how many blocks the draw from the fewest has.
+        """
         if carried is None:
             return None, None
         holding = self._blocks.holding(self._table.traces(group))
         ceiling = min(rows - int(self._convention.centered), self._dim)
-        found = carried.errors(self._blocks, holding, self._convention, values, ceiling)
-        return found, len(holding)
+        count = len(holding) if held is None else held
+        found = carried.errors(self._blocks, holding, count, self._convention, values, ceiling)
+        return found, count
 
     def _summary(self, spectra: list[F64], rows: list[int], convention: Convention) -> Summary:
         return statistics(spectra, rows, self._dim, convention, self._platform)

@@ -52,6 +52,7 @@ class Carried(NamedTuple):
         self,
         blocks: Blocks,
         holding: Ints,
+        count: int,
         convention: Convention,
         values: Mapping[str, float | None],
         ceiling: int,
@@ -61,11 +62,11 @@ class Carried(NamedTuple):
         Args:
             blocks: which traces belong together.
             holding: numbers of the blocks that have rows.
+            count: how many they are, or of draws, how many the draw from the fewest has.
             convention: the metrics' definition.
             values: the metrics.
             ceiling: how many eigenvalues there are, min(n - 1, d).
         """
-        count = len(holding)
         if count < 2 or all(value is None for value in values.values()):
             return None
         squares = variances(self.by_trace, count, blocks)

@@ -7,7 +7,8 @@ c (Quenouille 1956, "Notes on bias in estimation"):
     H_c = H(n) + (H(n) - mean H(m)) * (1 / n) / (mean 1 / m - 1 / n)
 
 which for halves of equal size is 2 H(n) - mean H(n / 2). Below n = 2 d the shortfall is not of that
-form, and the correction makes things worse: there is none.
+form, and the correction makes things worse: there is none. Nor is there from a split that leaves
+one half of a group less than a quarter of its rows.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ def split_in_halves(
         halves[block] = int(filled[1] < filled[0])
         filled[halves[block]] += float(sizes[block])
     return halves
+
+
+def even_enough(sizes: Ints) -> bool:
+    """Whether the smaller half [2] has a quarter of the rows: traces share groups out unevenly."""
+    return len(sizes) == 2 and 4 * int(sizes.min()) >= int(sizes.sum())
 
 
 def corrected_rank(

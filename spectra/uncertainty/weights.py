@@ -36,10 +36,16 @@ class Weights:
         return len(METRICS) + (0 if self.ranks is None else self.ranks[1] - self.ranks[0] + 1)
 
     def __call__(self, eigenvalues: F64, rows: int) -> F64:
-        """The weights at these eigenvalues of n rows."""
+        """The weights at these eigenvalues of n rows, zero where they are mere rounding.
+
+        Alpha's are NaN where one that it is fitted on is: how traces move it cannot be seen.
+        """
         weights = np.zeros((self.columns, len(eigenvalues)))
         gradient = Gradient(self.convention, self.dim).on_host(eigenvalues, rows)
         weights[: len(METRICS)] = gradient * eigenvalues
+        fit = self.convention.alpha_ranks
+        if fit is not None and np.count_nonzero(eigenvalues) < fit[1]:
+            weights[[METRICS.index(name) for name in ("alpha_req", "alpha_req_r2")]] = np.nan
         if self.ranks is not None:
             first, last = self.ranks[0] - 1, min(self.ranks[1], len(eigenvalues))
             fitted = np.arange(first, last)
