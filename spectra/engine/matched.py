@@ -15,10 +15,10 @@ from spectra.sampling import LARGEST_COUNT, SMALLEST_COUNT
 MOST: Mapping[str, int] = {
     "segment": LARGEST_COUNT,
     "category": LARGEST_COUNT,
-    "segment_category": 1024,
-    "bin": 512,
-    "segment_bin": 512,
-    "category_bin": 512,
+    "segment_category": 512,
+    "bin": 256,
+    "segment_bin": 256,
+    "category_bin": 256,
 }
 """Kinds of groups that are compared, in file order, and the rows of a subsample at most: what is
 drawn is kept, and of segments by categories and of bins there are many."""
