@@ -11,13 +11,14 @@ What is kept grows with the steps, not with the rows: a row follows from its num
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.grouping import Atoms, DepthMode, Ints, Steps, step_bins
+from spectra.grouping import Atoms, DepthMode, Group, Ints, Steps, step_bins
 
 Pool = Literal["all", "mean", "first", "last"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
@@ -131,6 +132,11 @@ class PooledRows:
         """[atoms] sums of the runs' weights [R]."""
         sums = np.bincount(self.atom, weights, minlength=self.atoms.count)
         return sums.astype(np.int64)
+
+    def sizes(self, groups: Iterable[Group]) -> dict[Group, int]:
+        """Rows of each group."""
+        grid = self.per_atom(self.length).reshape(self.atoms.shape)
+        return {group: int(grid[self.atoms.cells(group)].sum()) for group in groups}
 
     def numbers(self, runs: Ints) -> Ints:
         """The rows of some runs, in the order of the runs."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from spectra.backend import Backend, select_backend
 from spectra.chance.gaussian import gaussian_spectrum
-from spectra.chance.permuted import Labelings, p_value
+from spectra.chance.permuted import Labelings, p_value, sizes_of
 from spectra.engine import PoolPlan, PoolResult, Progress, RunConfig, evaluate_samples, statistics
 from spectra.errors import NonFiniteRowsError, UsageError
 from spectra.grouping import Group, Steps
 from spectra.left_out import locator, tokens_left_out
 from spectra.linalg import F64
-from spectra.outputs import sampled_metrics
-from spectra.pooling import PooledRows, StepTokens, pooled_rows
+from spectra.outputs import mean_and_sd, sampled_metrics
+from spectra.pooling import StepTokens, pooled_rows
 from spectra.preparation import CappedNames, category_names, check_draws
 from spectra.record import metric_values
 from spectra.sources import Opened, Source, opened_one
@@ -126,8 +126,9 @@ def baselines(
     for group, count in labelings.counts.items():
         by_labeling = _means(values[group, count], config.repeats)
         found[group] = _chances(by_labeling, gauss.isotropic(count), gauss.like(group, count))
+    sizes = sizes_of(rows)
     groups = {
-        group: (_size(rows, group), labelings.counts[group], metrics)
+        group: (sizes[group], labelings.counts[group], metrics)
         for group, metrics in _adjusted(found).items()
     }
     return Baselines(one, names, config, permutations, gaussians, groups, tuple(odd))
@@ -172,7 +173,7 @@ def _means(values: Sequence[Mapping[str, float | None]], repeats: int) -> Values
     """By metric, the mean over the draws of each labeling, the observed one first."""
     return {
         name: [
-            _spread([one[name] for one in values[start : start + repeats]]).mean
+            mean_and_sd([one[name] for one in values[start : start + repeats]])[0]
             for start in range(0, len(values), repeats)
         ]
         for name in METRICS
@@ -186,11 +187,11 @@ def _chances(by_labeling: Values, isotropic: Values, like: Values) -> dict[str, 
         whole = observed is not None and len(known) == len(permuted) > 0
         found[name] = Chance(
             observed,
-            _spread(permuted),
+            Spread(*mean_and_sd(permuted)),
             p_value(observed, known) if whole and observed is not None else None,
             None,
-            _spread(isotropic[name]),
-            _spread(like[name]),
+            Spread(*mean_and_sd(isotropic[name])),
+            Spread(*mean_and_sd(like[name])),
         )
     return found
 
@@ -202,20 +203,5 @@ def _adjusted(found: Mapping[Group, Mapping[str, Chance]]) -> dict[Group, dict[s
         for name in METRICS:
             ps = holm([found[group][name].p for group in family])
             for group, p in zip(family, ps, strict=True):
-                one = found[group][name]
-                adjusted[group][name] = Chance(
-                    *(one.observed, one.permuted, one.p, p, one.isotropic, one.same_covariance)
-                )
+                adjusted[group][name] = replace(found[group][name], p_holm=p)
     return adjusted
-
-
-def _spread(values: Sequence[float | None]) -> Spread:
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return Spread(None, None)
-    return Spread(float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else None)
-
-
-def _size(rows: PooledRows, group: Group) -> int:
-    grid = rows.per_atom(rows.length).reshape(rows.atoms.shape)
-    return int(grid[rows.atoms.cells(group)].sum())

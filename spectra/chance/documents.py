@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from spectra.chance.baselines import Baselines, Chance
-from spectra.grouping import Group
-from spectra.outputs import csv_table
+from spectra.outputs import basic_labels, csv_table
 from spectra.provenance import input_identity, versions
 
 FORMAT_VERSION = 1
@@ -48,7 +47,7 @@ def document(found: Baselines) -> dict[str, Any]:
         "warnings": list(found.warnings),
         "groups": [
             {
-                **_labels(group),
+                **basic_labels(group),
                 "num_rows": rows,
                 "count": count,
                 "metrics": {name: _chance(one) for name, one in metrics.items()},
@@ -67,7 +66,7 @@ def _rows(found: Baselines) -> Iterator[tuple[Any, ...]]:
     for group, (rows, count, metrics) in found.groups.items():
         for name, one in metrics.items():
             spreads = [part for spread in _SPREADS for part in getattr(one, spread)]
-            head = (*_labels(group).values(), rows, count, name, one.observed)
+            head = (*basic_labels(group).values(), rows, count, name, one.observed)
             yield (*head, *spreads, one.p, one.p_holm)
 
 
@@ -78,7 +77,3 @@ def _chance(one: Chance) -> dict[str, Any]:
         "p": one.p,
         "p_holm": one.p_holm,
     }
-
-
-def _labels(group: Group) -> dict[str, Any]:
-    return {"group_kind": group.kind, "segment": group.segment, "category": group.category}

@@ -63,9 +63,7 @@ class Labelings:
 
 def sizes_of(rows: PooledRows) -> dict[Group, int]:
     """Rows of each segment and category."""
-    grid = rows.per_atom(rows.length).reshape(rows.atoms.shape)
-    groups = (group for group in rows.atoms.basic_groups() if group.kind in KINDS)
-    return {group: int(grid[rows.atoms.cells(group)].sum()) for group in groups}
+    return rows.sizes(group for group in rows.atoms.basic_groups() if group.kind in KINDS)
 
 
 def p_value(observed: float, permuted: Sequence[float]) -> float:

@@ -120,7 +120,7 @@ def prospect(
     found = opened(sources)
     names, odd = category_names(config, [s for one in found for s in one.samples])
     rows = tuple(_rows(one, names, config, progress) for one in found)
-    sizes = tuple(_sizes(one) for one in rows)
+    sizes = tuple(one.sizes(one.atoms.basic_groups()) for one in rows)
     shared = {group: min(own.get(group, 0) for own in sizes) for group in sizes[0]}
     counts = {group: min(most, size) for group, size in shared.items() if size >= SMALLEST_COUNT}
     widths = {one.artifact.config.hidden_dim for one in found}
@@ -185,11 +185,6 @@ def _rows(one: Opened, names: CappedNames, config: RunConfig, progress: Progress
     with one.artifact.open_rows(one.layer, config.drop_dims) as reader:
         left_out = tokens_left_out(one.artifact, reader, steps, config, progress)
     return pooled_rows(one.source.pool, StepTokens.of(steps, left_out.tokens), 1, "step")
-
-
-def _sizes(rows: PooledRows) -> dict[Group, int]:
-    grid = rows.per_atom(rows.length).reshape(rows.atoms.shape)
-    return {group: int(grid[rows.atoms.cells(group)].sum()) for group in rows.atoms.basic_groups()}
 
 
 def _evaluate(

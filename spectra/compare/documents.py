@@ -7,8 +7,7 @@ from typing import Any
 
 from spectra.compare.comparison import Compared, Comparison, Pair, Prospect
 from spectra.compare.differences import Difference
-from spectra.grouping import Group
-from spectra.outputs import csv_table, jackknife_head
+from spectra.outputs import basic_labels, csv_table, jackknife_head
 from spectra.provenance import input_identity, versions
 
 FORMAT_VERSION = 1
@@ -43,7 +42,7 @@ def document(found: Comparison) -> dict[str, Any]:
 
 def dry_document(found: Prospect) -> dict[str, Any]:
     """What would be compared."""
-    counts = [{**_labels(group), "count": count} for group, count in found.counts.items()]
+    counts = [{**basic_labels(group), "count": count} for group, count in found.counts.items()]
     return {"dry_run": True, **_head(found), "groups": counts, "warnings": list(found.warnings)}
 
 
@@ -53,7 +52,8 @@ def _head(found: Prospect) -> dict[str, Any]:
         "shared_traces": len(found.sources[0].samples),
         "metrics": list(found.metrics),
         "left_out": [
-            {**_labels(group), "num_rows": list(rows)} for group, rows in found.left_out().items()
+            {**basic_labels(group), "num_rows": list(rows)}
+            for group, rows in found.left_out().items()
         ],
     }
 
@@ -73,16 +73,12 @@ def _pair(pair: Pair) -> dict[str, Any]:
 
 def _group(one: Compared) -> dict[str, Any]:
     return {
-        **_labels(one.group),
+        **basic_labels(one.group),
         "num_rows": list(one.rows),
         "count": one.count,
         "num_blocks": one.blocks,
         "differences": {metric: each.asdict() for metric, each in one.differences.items()},
     }
-
-
-def _labels(group: Group) -> dict[str, Any]:
-    return {"group_kind": group.kind, "segment": group.segment, "category": group.category}
 
 
 def _rows(found: Comparison) -> Iterator[tuple[Any, ...]]:
@@ -91,6 +87,6 @@ def _rows(found: Comparison) -> Iterator[tuple[Any, ...]]:
     ]
     for pair in found.pairs:
         for one in pair.groups:
-            head = (names[pair.a], names[pair.b], *_labels(one.group).values())
+            head = (names[pair.a], names[pair.b], *basic_labels(one.group).values())
             for metric, each in one.differences.items():
                 yield (*head, one.count, *one.rows, one.blocks, metric, *each.asdict().values())

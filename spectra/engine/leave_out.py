@@ -94,7 +94,10 @@ class LeaveOut:
 
     def _groups(self, of_trace: Ints) -> Iterator[tuple[Group, Ints]]:
         rows, twins = self._plan.rows, self._plan.twins()
-        of_run, count = of_trace[rows.pairs.steps.trace[rows.step]], int(of_trace.max()) + 1
+        of_run, count = (
+            of_trace[rows.pairs.steps.trace[rows.step]],
+            int(of_trace.max(initial=-1)) + 1,
+        )
         for group in rows.atoms.basic_groups() + rows.atoms.depth_groups():
             if group not in twins:
                 mine = rows.atoms.mask(group)[rows.atom]

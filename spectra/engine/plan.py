@@ -82,11 +82,7 @@ class PoolPlan:
         """Plan a pool of `rows` [N, dim] whose values take `itemsize` bytes as stored."""
         atom_rows = rows.per_atom(rows.length)
         counts = draws.counts or default_counts(len(rows))
-        grid = atom_rows.reshape(rows.atoms.shape)
-        sizes = {
-            group: int(grid[rows.atoms.cells(group)].sum())
-            for group in rows.atoms.basic_groups() + rows.atoms.depth_groups()
-        }
+        sizes = rows.sizes(rows.atoms.basic_groups() + rows.atoms.depth_groups())
         matched = matched_kinds(sizes) if draws.matched else ()
         samples = tuple(_samples(rows, sizes, counts, counts_of(matched), draws))
         lasting = [sample.rows for sample in samples]

@@ -14,6 +14,7 @@ from spectra.outputs.documents import SweepOptions as SweepOptions
 from spectra.outputs.documents import documents as documents
 from spectra.outputs.documents import jackknife_head as jackknife_head
 from spectra.outputs.groups import PoolRecords as PoolRecords
+from spectra.outputs.groups import basic_labels as basic_labels
 from spectra.outputs.groups import mean_and_sd as mean_and_sd
 from spectra.outputs.groups import pool_records as pool_records
 from spectra.outputs.groups import sampled_metrics as sampled_metrics

@@ -333,6 +333,11 @@ def _apart(first: Errors | None, exact: Errors | None) -> list[str]:
     ]
 
 
+def basic_labels(group: Group) -> dict[str, Any]:
+    """The same of a group that is no depth bin, and its kind."""
+    return {"group_kind": group.kind, "segment": group.segment, "category": group.category}
+
+
 def leading(route: str, squares: F64, rows: int, status: str) -> list[float]:
     """The leading values of a route's spectrum."""
     if status in ("too_few_rows", "nonfinite"):
