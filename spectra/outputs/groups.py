@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -345,7 +345,7 @@ def leading(route: str, squares: F64, rows: int, status: str) -> list[float]:
     return [float(value) for value in route_values(route, squares[:LEADING], rows)]
 
 
-def mean_and_sd(values: list[float | None]) -> tuple[float | None, float | None]:
+def mean_and_sd(values: Sequence[float | None]) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation over repeats; None if any value is undefined."""
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values):
