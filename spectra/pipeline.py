@@ -225,12 +225,16 @@ def _add_pool(
     pool, model = result.plan.rows.pool, prepared.artifact.config.model
     gathered.records[layer.index, pool] = made.records
     gathered.matched[layer.index, pool] = made.matched
-    gathered.rows += pool_rows(model, layer.index, pool, result.plan.rows.atoms, made)
+    contents = _pool_documents(prepared, layer, left_out, result, made, config, mode)
+    gathered.rows += pool_rows(contents)
     if config.influences:
         samples = prepared.artifact.index.samples
         gathered.influences += influence_rows(model, layer.index, result, made, samples)
     gathered.errors += result.checked.values()
-    gathered.files |= _pool_files(prepared, layer, left_out, result, made, config, mode)
+    primary = layer.index == prepared.artifact.config.layer
+    folder = f"pool_{pool}" if primary else f"layer_{layer.index}/pool_{pool}"
+    for name, content in contents.items():
+        gathered.files[f"{folder}/{name}"] = strict_json.dumps(content).encode()
 
 
 def _provenance(
@@ -258,7 +262,7 @@ def _provenance(
     }
 
 
-def _pool_files(
+def _pool_documents(
     prepared: Prepared,
     layer: Layer,
     left_out: LeftOut,
@@ -266,8 +270,8 @@ def _pool_files(
     records: PoolRecords,
     config: RunConfig,
     mode: Mode,
-) -> dict[str, bytes]:
-    """File name, relative to the model's output directory, to content."""
+) -> dict[str, dict[str, Any]]:
+    """The pool's four files by name."""
     artifact, rows = prepared.artifact, result.plan.rows
     head = Head(
         artifact.config.model,
@@ -286,13 +290,7 @@ def _pool_files(
     sweep = SweepOptions(
         result.plan.counts, config.repeats, config.seed, rows.pool, config.sampling
     )
-    primary = layer.index == artifact.config.layer
-    folder = f"pool_{rows.pool}" if primary else f"layer_{layer.index}/pool_{rows.pool}"
-    contents = documents(head, rows.atoms, records, sweep, config.depth)
-    return {
-        f"{folder}/{name}": strict_json.dumps(content).encode()
-        for name, content in contents.items()
-    }
+    return documents(head, rows.atoms, records, sweep, config.depth)
 
 
 def _nonfinite_warnings(

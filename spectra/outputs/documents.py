@@ -27,6 +27,9 @@ BASIC_KINDS = {
 DEPTH_KINDS = {"bins": "bin", "segments": "segment_bin", "categories": "category_bin"}
 """The kinds of groups in a file that are compared, by their names there."""
 
+CATEGORY_PREFIX = "category:"
+"""Of the sweep's curves, sets a category apart that is named like a fixed curve."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -141,8 +144,8 @@ def basic_layout(atoms: Atoms, of: Callable[[Group], dict[str, Any]]) -> dict[st
 
 
 def curve_name(group: Group, atoms: Atoms) -> str:
-    """The key of a sweep curve; a category named like a fixed curve gets the prefix "category:"."""
+    """The key of a sweep curve; a category named like a fixed curve gets a prefix."""
     if group.category is None:
         return group.segment or "global"
-    taken = group.category in ("global", *SEGMENTS) or group.category.startswith("category:")
-    return f"category:{group.category}" if taken else group.category
+    taken = group.category in ("global", *SEGMENTS) or group.category.startswith(CATEGORY_PREFIX)
+    return f"{CATEGORY_PREFIX}{group.category}" if taken else group.category

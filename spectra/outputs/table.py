@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from spectra.grouping import Atoms, Group
+from spectra.grouping import Group
 from spectra.outputs.documents import FILES
-from spectra.outputs.groups import ROUTES, PoolRecords
-from spectra.record import Record
+from spectra.outputs.groups import ROUTES
+from spectra.outputs.walk import Entry, basic_entries, curves, depth_entries, matched_entries
 from spectra.statistics import METRICS
 
 COLUMNS = (
@@ -29,57 +29,57 @@ def csv_table(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def pool_rows(
-    model: str, layer: int, pool: str, atoms: Atoms, records: PoolRecords
+def pool_rows(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    """The table's rows of one pool's four files, in file order."""
+    basic, depth, sweep, routes = (documents[name] for name in FILES)
+    head = (basic["model"], basic["layer"], basic["pool"])
+    records = dict(basic_entries(basic))
+    for row in (
+        *_records(FILES[0], records.items()),
+        *_records(FILES[1], depth_entries(depth)),
+        *_points(FILES[2], ((g, p["count"], p) for g, points in curves(sweep) for p in points)),
+        *_points(FILES[0], matched_entries(basic)),
+        *_points(FILES[1], matched_entries(depth)),
+        *_routes(FILES[3], basic_entries(routes), records),
+    ):
+        yield (*head, *row)
+
+
+def _records(file: str, entries: Iterable[tuple[Group, Entry]]) -> Iterator[tuple[Any, ...]]:
+    for group, record in entries:
+        for metric in METRICS:
+            se = record["se"] and record["se"].get(metric)
+            found = (metric, record[metric], se, *_counts(record), record["status"])
+            yield (file, *_labels(group), None, None, *found)
+
+
+def _points(file: str, entries: Iterable[tuple[Group, int, Entry]]) -> Iterator[tuple[Any, ...]]:
+    for group, count, point in entries:
+        for metric, value in point["mean"].items():
+            se = point["se"] and point["se"][metric]
+            status = "ok" if value is not None else "undefined"
+            found = (metric, value, se, count, None, None, status)
+            yield (file, *_labels(group), count, None, *found)
+
+
+def _routes(
+    file: str, entries: Iterable[tuple[Group, Entry]], records: Mapping[Group, Entry]
 ) -> Iterator[tuple[Any, ...]]:
-    """The table's rows of one pool, in file order."""
-    basic, depth, sweep, routes = FILES
-    for file, groups in ((basic, atoms.basic_groups()), (depth, atoms.depth_groups())):
-        for group in groups:
-            record = records.records[group]
-            for metric in METRICS:
-                se = record.se.get(metric) if record.se else None
-                yield (
-                    model, layer, pool, file, *_labels(group), None, None, metric,
-                    getattr(record, metric), se, *_counts(record), record.status,
-                )  # fmt: skip
-    for group, curve in records.curves.items():
-        for point in curve:
-            for metric, value in point["mean"].items():
-                se = point["se"] and point["se"][metric]
-                status = "ok" if value is not None else "undefined"
-                yield (
-                    model, layer, pool, sweep, *_labels(group), point["count"], None, metric,
-                    value, se, point["count"], None, None, status,
-                )  # fmt: skip
-    for kind, compared in records.matched.items():
-        file = depth if kind.endswith("bin") else basic
-        for point in compared["groups"]:
-            names = (kind, point["segment"], point["category"], point["bin"])
-            for metric, value in point["mean"].items():
-                se = point["se"] and point["se"][metric]
-                status = "ok" if value is not None else "undefined"
-                yield (
-                    model, layer, pool, file, *names, compared["count"], None, metric,
-                    value, se, compared["count"], None, None, status,
-                )  # fmt: skip
-    for group, group_routes in records.routes.items():
-        record = records.records[group]
+    for group, routes in entries:
         for route in ROUTES:
+            found = routes[route]
             for metric in ROUTE_METRICS:
-                yield (
-                    model, layer, pool, routes, *_labels(group), None, route, metric,
-                    group_routes[route][metric], None, *_counts(record),
-                    group_routes[route]["status"],
-                )  # fmt: skip
+                counts = _counts(records[group])
+                rest = (metric, found[metric], None, *counts, found["status"])
+                yield (file, *_labels(group), None, route, *rest)
 
 
 def _labels(group: Group) -> tuple[Any, ...]:
     return group.kind, group.segment, group.category, group.bin
 
 
-def _counts(record: Record) -> tuple[Any, ...]:
-    return record.num_rows, record.num_steps, record.num_traces
+def _counts(record: Entry) -> tuple[Any, ...]:
+    return record["num_rows"], record["num_steps"], record["num_traces"]
 
 
 def _cell(value: Any) -> Any:
