@@ -70,7 +70,7 @@ types:
 # The runtime lock is constrained by the development lock: one environment can hold both.
 lock:
 	@$(setup) requirements/dev.txt
-	$(lock) pyproject.toml --extra dev --extra extract --extra gguf --extra report requirements/build.in -o requirements/dev.txt
+	$(lock) pyproject.toml --extra dev --extra extract --extra gguf --extra report --extra tables requirements/build.in -o requirements/dev.txt
 	$(lock) pyproject.toml --extra extract --extra gguf requirements/build.in -c requirements/dev.txt -o requirements/run.txt
 
 clean:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from spectra.pipeline import ModelRun as ModelRun
     from spectra.pipeline import run as run
     from spectra.record import Record as Record
+    from spectra.results import ModelResult as ModelResult
+    from spectra.results import PoolMetrics as PoolMetrics
+    from spectra.results import Results as Results
+    from spectra.results import load as load
     from spectra.route import Routes as Routes
     from spectra.statistics import STATUSES as STATUSES
     from spectra.statistics import Convention as Convention
@@ -29,14 +33,18 @@ if TYPE_CHECKING:
 _HOME = {
     "BatchedRecord": "batched",
     "Convention": "statistics",
+    "ModelResult": "results",
     "ModelRun": "pipeline",
     "Moments": "moments",
+    "PoolMetrics": "results",
     "Record": "record",
+    "Results": "results",
     "Routes": "route",
     "RunConfig": "engine",
     "STATUSES": "statistics",
     "UnresolvedSpectrumWarning": "host_metrics",
     "batched_metrics": "library",
+    "load": "results",
     "metrics": "library",
     "routes": "library",
     "run": "pipeline",

@@ -189,6 +189,21 @@ class ShardChangedError(InputError):
     """A shard was changed, shortened or replaced while it was in use."""
 
 
+# ---- results (spectra.results) ----------------------------------------------------------------
+
+
+class ResultsNotFoundError(InputError):
+    """The directory is neither a finished run's nor the parent of any."""
+
+
+class ResultsChangedError(InputError):
+    """A metric file is not the one that its run wrote."""
+
+
+class ResultsFormatError(InputError):
+    """A run's record or metric file has not the shape that this version writes."""
+
+
 # ---- category maps (spectra.categories) -------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ from spectra.outputs import (
 from spectra.preparation import Prepared, prepare
 from spectra.provenance import Accuracy, Stages, input_identity, versions
 from spectra.record import Record
+from spectra.results.records import records_html, records_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Profile:
     main: ClassVar[str] = "read, multiply, solve"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ModelRun:
     """What one model directory gave.
 
@@ -90,6 +91,17 @@ class ModelRun:
     overlapping_steps: int
     accuracy: Accuracy
     profile: Profile | None = None
+
+    def __repr__(self) -> str:
+        layer, pool = next(iter(self.records))
+        head = f"ModelRun: {self.model} in {self.out}; layer {layer}, pool {pool} of"
+        return f"{head} {len(self.records)}\n{records_text(self.records[layer, pool])}"
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            records_html(f"{self.model}, layer {layer}, pool {pool}", records)
+            for (layer, pool), records in self.records.items()
+        )
 
 
 def run(

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from spectra.statistics import STATUSES, Convention, Summary
+from spectra.display import SHOWN, html_table, with_error
+from spectra.statistics import METRICS, STATUSES, Convention, Summary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record:
     """Metrics of one group of rows X [n, d] under one convention.
 
@@ -54,6 +55,24 @@ class Record:
     def asdict(self) -> dict[str, Any]:
         """The record as a dict in file order."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+    def __repr__(self) -> str:
+        metrics = (
+            f"{name} {with_error(getattr(self, name), (self.se or {}).get(name), digits)}"
+            for name, digits in SHOWN.items()
+        )
+        parts = (*metrics, f"{self.num_rows:,} rows, ceiling {self.rank_ceiling:,}")
+        why = self.status if self.reason is None else f"{self.status} ({self.reason})"
+        return f"Record: {', '.join(parts)}, {why}"
+
+    def _repr_html_(self) -> str:
+        lines = (
+            (name, with_error(getattr(self, name), (self.se or {}).get(name), 4))
+            for name in METRICS
+        )
+        rest = (("rows", f"{self.num_rows:,}"), ("ceiling", f"{self.rank_ceiling:,}"))
+        why = ("status", self.status if self.reason is None else f"{self.status}: {self.reason}")
+        return html_table("", ("metric", "value ± se"), [*lines, *rest, why])
 
 
 def value_or_none(value: Any) -> float | None:

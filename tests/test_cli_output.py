@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from spectra.cli._progress import progress
-from spectra.cli._text import duration_text, printable, shortened, size_text
+from spectra.cli._text import duration_text, size_text
+from spectra.labels import printable, shortened
 from tests.artifact_files import SHARDS
 from tests.cli_runs import SMALL, call, files_under, plain, write_overlapping
 from tests.test_compare import write as write_traces

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extract.extras import require
 from extract.weights._directory import CONFIG_NAME
 from extract.weights._shards import INDEX_NAME, SINGLE_NAME, read_index
 from extract.weights._texts import (
@@ -31,6 +30,7 @@ from extract.weights.errors import (
     UnknownRevisionError,
 )
 from spectra.errors import InputError
+from spectra.extras import require
 
 _SMALL = (
     CONFIG_NAME,

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from spectra.cli import _options as options
 from spectra.cli._progress import progress
-from spectra.cli._text import (
-    complain,
-    document,
-    duration_text,
-    memory_text,
-    printable,
-    say,
-    size_text,
-)
+from spectra.cli._text import complain, document, duration_text, memory_text, say, size_text
+from spectra.labels import printable
 
 if TYPE_CHECKING:
     from spectra.artifacts import Artifact, Step

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spectra.cli._text import printable, shortened
+from spectra.display import number
+from spectra.labels import printable, shortened
 
 if TYPE_CHECKING:
     from spectra.grouping import Group
@@ -138,9 +139,9 @@ def _summary(
         table.add_row(
             label_cell(group.category or group.segment or "global", 2 * (kind != "global")),
             f"{record.num_rows:,}",
-            _number(record.rankme, 2),
-            _number(record.rankme_sigma, 2),
-            _number(record.alpha_req, 3),
+            number(record.rankme, 2),
+            number(record.rankme_sigma, 2),
+            number(record.alpha_req, 3),
             f"{record.rank_ceiling:,}",
             *([compared.get((kind, group.segment, group.category), "")] if compared else []),
             record.status,
@@ -155,12 +156,8 @@ def _at_matched_counts(
 ) -> dict[tuple[str, str | None, str | None], str]:
     """Of each segment and category, its mean rankme at the count of its kind."""
     return {
-        (kind, one["segment"], one["category"]): f"{_number(one['mean']['rankme'], 2)} "
+        (kind, one["segment"], one["category"]): f"{number(one['mean']['rankme'], 2)} "
         f"({matched[kind]['count']:,})"
         for kind in matched.keys() & {"segment", "category"}
         for one in matched[kind]["groups"]
     }
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

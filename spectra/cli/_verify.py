@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from spectra.cli import _options as options
 from spectra.cli._progress import progress
-from spectra.cli._text import complain, document, printable, say
+from spectra.cli._text import complain, document, say
+from spectra.labels import printable
 
 if TYPE_CHECKING:
     from spectra.artifacts import LayerCheck, VerifyReport

@@ -1,0 +1,8 @@
+"""What runs wrote, read back: objects, records, spectra, and data frames."""
+
+from __future__ import annotations
+
+from spectra.results.loading import load as load
+from spectra.results.model import ModelResult as ModelResult
+from spectra.results.model import Results as Results
+from spectra.results.pool import PoolMetrics as PoolMetrics

@@ -1,0 +1,55 @@
+"""`spectra.load`: finding what runs wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spectra.errors import MissingFileError, ResultsNotFoundError
+from spectra.outputs import RUN_FILE
+from spectra.results.model import ModelResult, Results
+from spectra.results.read import pool_folders, run_record
+
+
+def load(path: str | Path) -> Results:
+    """The results in a directory that `spectra run` wrote, or in the parent of several.
+
+    Files are read when they are first asked for, and checked against run.json then.
+
+    Raises:
+        ResultsNotFoundError: no finished run is there.
+        InputError: a run.json is malformed or of another version.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise MissingFileError(
+            f"{root} is not a directory. Expected one that `spectra run` wrote, or the parent of "
+            "several. Check the path."
+        )
+    places = [root] if _holds_results(root) else [p for p in _children(root) if _holds_results(p)]
+    finished = [place for place in places if (place / RUN_FILE).exists()]
+    unfinished = tuple(place for place in places if place not in finished)
+    if not finished:
+        found = f"{unfinished[0]} has no {RUN_FILE}: its run did not finish" if unfinished else (
+            f"{root} holds no results"
+        )  # fmt: skip
+        raise ResultsNotFoundError(
+            f"{found}. Expected a directory that `spectra run` wrote to the end, or the parent of "
+            "several. Run it again, or check the path."
+        )
+    return Results({place.name: _model(place) for place in finished}, unfinished)
+
+
+def _model(path: Path) -> ModelResult:
+    run = run_record(path)
+    primary, folders = pool_folders(path, run)
+    return ModelResult(path, run, primary, folders)
+
+
+def _holds_results(path: Path) -> bool:
+    return (path / RUN_FILE).exists() or any(
+        child.is_dir() and child.name.startswith(("pool_", "layer_")) for child in _children(path)
+    )
+
+
+def _children(path: Path) -> list[Path]:
+    return sorted(path.iterdir()) if path.is_dir() else []

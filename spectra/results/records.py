@@ -1,0 +1,44 @@
+"""Groups and their records as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from spectra.display import SHOWN, html_table, text_table, with_error
+from spectra.grouping import Group
+from spectra.labels import shortened
+from spectra.record import Record
+
+_HEADINGS = ("group", "rows", *SHOWN, "ceiling", "status")
+_KINDS = ("global", "segment", "category")
+_LABEL_WIDTH = 40
+
+
+def group_name(group: Group) -> str:
+    """A group in words, the labels as they are."""
+    parts = [part for part in (group.segment, group.category) if part is not None]
+    if group.bin is not None:
+        parts.append(f"bin {group.bin}")
+    return ", ".join(parts) or "global"
+
+
+def records_text(records: Mapping[Group, Record]) -> str:
+    """The records of all rows, segments and categories as plain text."""
+    return text_table([_HEADINGS, *_cells(records)])
+
+
+def records_html(caption: str, records: Mapping[Group, Record]) -> str:
+    """The same as HTML, labels escaped."""
+    return html_table(caption, _HEADINGS, _cells(records))
+
+
+def _cells(records: Mapping[Group, Record]) -> Iterator[tuple[str, ...]]:
+    for group, record in records.items():
+        if group.kind in _KINDS:
+            metrics = (
+                with_error(getattr(record, name), (record.se or {}).get(name), digits)
+                for name, digits in SHOWN.items()
+            )
+            label = shortened(group_name(group), _LABEL_WIDTH)
+            rows, ceiling = f"{record.num_rows:,}", f"{record.rank_ceiling:,}"
+            yield (label, rows, *metrics, ceiling, record.status)
