@@ -174,7 +174,8 @@ def _run_model(
     with stages("plan"):
         prepared = prepare(path, config, backend, progress).without_steps()
     artifact = prepared.artifact
-    locate = locator(artifact.index.samples)
+    samples = artifact.index.samples
+    locate = locator(samples)
     gathered = _Gathered([*prepared.warnings, *advice])
     with ThreadPoolExecutor(1) as beside:
         dim = artifact.config.hidden_dim - len(set(config.drop_dims))
@@ -191,7 +192,7 @@ def _run_model(
                 compiled.result()
                 for result in results:
                     made = pool_records(
-                        result, prepared.blocks, config.chosen, backend.name, locate
+                        result, prepared.blocks, config.chosen, backend.name, samples
                     )
                     pool, whole = result.plan.rows.pool, made.records[Group("global")]
                     gathered.warnings += rounding_warnings(layer.index, pool, whole, result.stored)

@@ -202,6 +202,13 @@ def test_influences_are_what_traces_add(tmp_path: Path) -> None:
         [float(line["rankme"]) for line in whole], expected, rtol=1e-5, atol=1e-8
     )
     assert {line["alpha_req"] for line in whole} == {""}
+    strongest = sorted(whole, key=lambda line: -abs(float(line["rankme"])))[:5]
+    diagnostics = run.records[1, "all"][Group("global")].diagnostics
+    assert diagnostics is not None
+    assert [
+        (one["sample_id"], str(one["num_rows"]), repr(one["rankme"]))
+        for one in diagnostics["influential_traces"]
+    ] == [(line["sample_id"], line["num_rows"], line["rankme"]) for line in strongest]
     for line in table:
         group = Group(line["group_kind"], line["segment"] or None, line["category"] or None)
         assert run.records[1, line["pool"]][group].se is not None

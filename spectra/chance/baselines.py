@@ -120,7 +120,7 @@ def baselines(
             f"{locator(one.artifact.index.samples)(int(result.bad_tokens[0]))}: the hidden state "
             "holds NaN or infinity. Expected finite values; use --nonfinite drop."
         )
-    values = sampled_metrics(result, blocks, config.chosen, backend.name, str)
+    values = sampled_metrics(result, blocks, config.chosen, backend.name, one.samples)
     gauss = _Gauss(result, config, backend, gaussians)
     found = {}
     for group, count in labelings.counts.items():

@@ -28,7 +28,7 @@ from spectra.engine import (
 )
 from spectra.errors import UsageError
 from spectra.grouping import Group, Steps
-from spectra.left_out import locator, tokens_left_out
+from spectra.left_out import tokens_left_out
 from spectra.linalg import F64
 from spectra.outputs import mean_and_sd, sampled_metrics
 from spectra.pooling import PooledRows, StepTokens, pooled_rows
@@ -214,8 +214,7 @@ def _measured(
     backend: Backend,
     blocks: Blocks,
 ) -> dict[Group, Measured]:
-    locate = locator(one.artifact.index.samples)
-    values = sampled_metrics(result, blocks, config.chosen, backend.name, locate)
+    values = sampled_metrics(result, blocks, config.chosen, backend.name, one.samples)
     found = {}
     for (group, count), members in values.items():
         exist = min(count - int(config.chosen.centered), result.plan.dim)

@@ -6,7 +6,7 @@ mean decides says little of the others; and variance that is rounding is none of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from spectra.engine import Energy
 from spectra.grouping import Ints
 from spectra.linalg import F64
 from spectra.record import Record, value_or_none
-from spectra.statistics import PRESETS, alpha_req
+from spectra.statistics import METRICS, PRESETS, alpha_req
 
 RANGES = tuple(
     sorted({preset.alpha_ranks for preset in PRESETS.values() if preset.alpha_ranks is not None})
@@ -24,6 +24,9 @@ RANGES = tuple(
 
 MANTISSA = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}
 """Bits behind the point, by the types that states are stored in."""
+
+INFLUENTIAL = 5
+"""Traces named as those that carry most of a group's rank."""
 
 ROUNDED = 0.1
 """Share of a dimension's variance that rounding to the stored type may be before it is counted."""
@@ -37,6 +40,7 @@ def diagnostics(
     columns: Ints,
     stored: np.dtype[Any] | None,
     locate: Callable[[int], str],
+    influences: list[dict[str, Any]] | None,
 ) -> dict[str, Any]:
     """Of one group.
 
@@ -48,6 +52,8 @@ def diagnostics(
         columns: [d] numbers of its dimensions.
         stored: what its rows were rounded to; None where they are means.
         locate: names a row of the pool, by number, for people.
+        influences: of the traces that carry most (see `strongest`); None without standard errors,
+            and of depth bins.
     """
     return {
         "alpha_by_range": {f"{a}-{b}": _fit(eigenvalues, a, b) for a, b in RANGES},
@@ -56,8 +62,30 @@ def diagnostics(
         "top_dimension": None if energy is None else _top_dimension(energy, columns),
         "top_row": None if energy is None else _top_row(energy, locate),
         "effective_traces": effective_number(rows_by_trace),
+        "influential_traces": influences,
         "quantisation": None if energy is None or stored is None else rounding(energy, stored),
     }
+
+
+def strongest(by_trace: F64, rows: Ints, names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The traces that carry most of `rankme`, to first order, the first the strongest.
+
+    Args:
+        by_trace: [T, METRICS] d metric / d weight of the trace, at equal weights.
+        rows: [T] the group's rows of each trace.
+        names: ids of the traces that have rows.
+    """
+    carried = np.abs(by_trace[:, METRICS.index("rankme")])
+    order = sorted(names, key=lambda trace: (-carried[trace], trace))[:INFLUENTIAL]
+    shown = {name: METRICS.index(name) for name in ("rankme", "rankme_sigma", "alpha_req")}
+    return [
+        {
+            "sample_id": names[trace],
+            "num_rows": int(rows[trace]),
+            **{name: value_or_none(by_trace[trace, place]) for name, place in shown.items()},
+        }
+        for trace in order
+    ]
 
 
 def local_slopes(eigenvalues: F64) -> list[dict[str, Any]]:

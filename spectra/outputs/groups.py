@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from spectra.artifacts import Sample
 from spectra.engine import CountTable, PoolResult, statistics
 from spectra.grouping import Group
+from spectra.left_out import locator
 from spectra.linalg import F64
-from spectra.outputs.diagnostics import diagnostics
+from spectra.outputs.diagnostics import diagnostics, strongest
 from spectra.record import Record, metric_values, reason, status_name
 from spectra.route import mean_energy_share, route_conventions, route_values
 from spectra.statistics import METRICS, Convention, Summary
@@ -48,10 +50,10 @@ def pool_records(
     blocks: Blocks,
     convention: Convention,
     platform: str,
-    locate: Callable[[int], str],
+    samples: Sequence[Sample],
 ) -> PoolRecords:
-    """Records, routes and curves of one pool; `locate` names a token row for people."""
-    maker = _Maker(result, blocks, convention, platform, locate)
+    """Records, routes and curves of one pool; `samples` name its traces and token rows."""
+    maker = _Maker(result, blocks, convention, platform, samples)
     points = maker.points()
     return PoolRecords(maker.records(), maker.routes(), maker.curves(points), maker.matched(points))
 
@@ -61,10 +63,10 @@ def sampled_metrics(
     blocks: Blocks,
     convention: Convention,
     platform: str,
-    locate: Callable[[int], str],
+    samples: Sequence[Sample],
 ) -> Repeats:
     """The metrics of each subsample of one pool."""
-    return _Maker(result, blocks, convention, platform, locate).repeats()
+    return _Maker(result, blocks, convention, platform, samples).repeats()
 
 
 class _Maker:
@@ -74,10 +76,11 @@ class _Maker:
         blocks: Blocks,
         convention: Convention,
         platform: str,
-        locate: Callable[[int], str],
+        samples: Sequence[Sample],
     ) -> None:
+        self._samples = samples
         self._result, self._convention, self._platform = result, convention, platform
-        self._blocks, self._locate = blocks, locate
+        self._blocks, self._locate = blocks, locator(samples)
         self._atoms = result.plan.rows.atoms
         self._dim = result.plan.dim
         self._table = CountTable(result.plan.rows)
@@ -110,7 +113,7 @@ class _Maker:
                 reason=reason(status, count.rows, usable, self._convention, self._bad.get(group)),
                 method=None if solved is None else solved.method,
                 num_blocks=blocks,
-                diagnostics=self._diagnostics(group, spectra[place]),
+                diagnostics=self._diagnostics(group, spectra[place], carried if se else None),
                 half_sample=self._half_sample(group, values["rankme"], count.rows),
                 se_first_order=first if exact else None,
                 se_apart=_apart(first, se) if exact else None,
@@ -253,7 +256,9 @@ class _Maker:
             for name, root in zip(METRICS, roots, strict=True)
         }
 
-    def _diagnostics(self, group: Group, values: F64) -> dict[str, Any] | None:
+    def _diagnostics(
+        self, group: Group, values: F64, carried: Carried | None
+    ) -> dict[str, Any] | None:
         energies, solved = self._result.energies, self._result.spectra.get(group)
         if energies is None or solved is None:
             return None
@@ -266,7 +271,13 @@ class _Maker:
             self._result.columns,
             self._result.stored,
             lambda number: self._locate(self._result.plan.rows.first_token_of(number)),
+            None if carried is None or group.bin is not None else self._influences(group, carried),
         )
+
+    def _influences(self, group: Group, carried: Carried) -> list[dict[str, Any]]:
+        counts = self._table.rows_by_trace(group)
+        names = {trace: self._samples[trace].sample_id for trace in np.flatnonzero(counts).tolist()}
+        return strongest(carried.by_trace, counts, names)
 
     def _errors(
         self,
