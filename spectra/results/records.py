@@ -19,7 +19,7 @@ def group_name(group: Group) -> str:
     parts = [part for part in (group.segment, group.category) if part is not None]
     if group.bin is not None:
         parts.append(f"bin {group.bin}")
-    return ", ".join(parts) or "global"
+    return ", ".join(parts) if parts else "global"
 
 
 def records_text(records: Mapping[Group, Record]) -> str:

@@ -1,0 +1,142 @@
+"""What the charts share: colours, type, and the choices that the page's controls make."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeAlias
+
+import altair as alt
+
+from spectra.report.values import METRICS, TITLES
+
+Chart: TypeAlias = "alt.Chart | alt.LayerChart"
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Of Okabe and Ito, for all kinds of colour vision; each readable on white and on near black."""
+
+SHAPES = ("circle", "diamond", "square", "triangle-up", "cross", "triangle-down")
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3])
+
+INK = "currentColor"
+"""Text and lines take the page's colour, light or dark; a figure on its own is black on white."""
+
+FORMAT = ".6~g"
+
+CONTROLS: dict[str, Any] = {"pool": "all", "layer": 0, "metric": METRICS[0], "group": ""}
+"""The page's choices and what they are at first.
+
+Layer 0 is each model's primary one; no group means all rows and the segments.
+"""
+
+
+def chosen(*controls: str, **initial: Any) -> list[alt.Parameter]:
+    """Parameters that the page sets, by the names of its controls."""
+    values = {**CONTROLS, **initial}
+    return [alt.param(name=name, value=values[name]) for name in controls]
+
+
+ROWS = alt.NamedData("rows")
+"""The data of every chart, which the page or a picture brings."""
+
+IN_LAYER = "layer == 0 ? datum.primary : datum.layer == layer"
+IN_POOL = "datum.pool == pool"
+IN_FOCUS = "group == '' ? datum.kind != 'category' : datum.group == group || datum.kind == 'global'"
+"""The rows that a chart draws in colour; the others are faint."""
+
+METRIC_TITLE = alt.TitleParams(text=alt.expr(f"{json.dumps(TITLES)}[metric]"))
+
+
+def layered(*charts: alt.Chart) -> alt.LayerChart:
+    """One on top of the other, the last at the front."""
+    return alt.LayerChart(layer=list(charts))
+
+
+def metric_fields(chart: alt.Chart) -> alt.Chart:
+    """With `value`, `low` and `high` of the metric chosen, rows without a value left out."""
+    return chart.transform_calculate(
+        value="datum[metric]", low="datum[metric + '_low']", high="datum[metric + '_high']"
+    ).transform_filter("isValid(datum.value)")
+
+
+def by_model(models: list[str]) -> alt.Color:
+    """A colour for each model; a legend where there are several."""
+    return alt.Color(
+        "model:N",
+        title=None,
+        sort=models,
+        scale=alt.Scale(domain=models, range=list(COLOURS[: len(models)])),
+        legend=alt.Legend() if len(models) > 1 else None,
+    )
+
+
+SERIES = ("global", "thought", "solution", "chosen category")
+
+
+def series(chart: alt.Chart) -> alt.Chart:
+    """With `series`: the segment, or that a row is of a category."""
+    return chart.transform_calculate(
+        series=f"datum.kind == 'category' ? {json.dumps(SERIES[-1])} : datum.group"
+    )
+
+
+def by_series(models: list[str]) -> list[Any]:
+    """Colour by series; by model where there are several, and series by dashes."""
+    scale = alt.Scale(domain=list(SERIES), range=list(COLOURS[: len(SERIES)]))
+    if len(models) == 1:
+        return [alt.Color("series:N", title=None, scale=scale, sort=list(SERIES))]
+    dashes = alt.Scale(domain=list(SERIES), range=[list(one) for one in DASHES[: len(SERIES)]])
+    return [by_model(models), alt.StrokeDash("series:N", title=None, scale=dashes)]
+
+
+def tooltips(*fields: tuple[str, str]) -> list[alt.Tooltip]:
+    """Of (field and type, title): numbers to six digits."""
+    return [
+        alt.Tooltip(field, title=title, format=FORMAT)
+        if field.endswith(":Q")
+        else alt.Tooltip(field, title=title)
+        for field, title in fields
+    ]
+
+
+INTERVAL_TIPS = (("value:Q", "value"), ("low:Q", "95 % from"), ("high:Q", "to"))
+
+
+def config() -> dict[str, Any]:
+    """The look of all charts."""
+    return {
+        "background": "transparent",
+        "font": "Inter",
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": INK,
+            "titleColor": INK,
+            "titleFontWeight": "normal",
+            "titlePadding": 8,
+            "labelLimit": 220,
+            "domainColor": INK,
+            "domainOpacity": 0.5,
+            "tickColor": INK,
+            "tickOpacity": 0.5,
+            "gridColor": INK,
+            "gridOpacity": 0.12,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+        },
+        "legend": {
+            "orient": "top",
+            "direction": "horizontal",
+            "columns": {"expr": "width < 420 ? 2 : 4"},
+            "labelColor": INK,
+            "labelFontSize": 12,
+            "labelLimit": 200,
+            "titleColor": INK,
+            "symbolStrokeWidth": 2,
+        },
+        "title": {
+            "color": INK,
+            "anchor": "start",
+            "fontSize": 13,
+            "fontWeight": "normal",
+            "offset": 6,
+        },
+    }

@@ -1,0 +1,175 @@
+"""The page: everything in one file of HTML, nothing fetched, every label escaped."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from spectra import strict_json
+from spectra._version import __version__
+from spectra.report import measured
+from spectra.report.charts import Figure
+from spectra.report.charts._style import CONTROLS
+from spectra.report.sources import Names, Shown
+from spectra.report.values import METRICS, TITLES
+
+FACES = {"Inter-Regular.ttf": 400, "Inter-SemiBold.ttf": 600}
+_HERE = resources.files("spectra.report")
+
+Option = dict[str, Any]
+
+
+def page(
+    title: str,
+    models: Sequence[Shown],
+    figures: Sequence[Figure],
+    names: Names,
+    unfinished: Sequence[str],
+    libraries: str,
+) -> str:
+    """The HTML of a report; `libraries` is the bundle of Vega's scripts."""
+    pools = list(dict.fromkeys(pool for one in models for pool in one.result.pools))
+    controls = list(_controls(models, figures, pools))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    initial = {control["name"]: control["initial"] for control in controls}
+    drawn = [_with_counts(figure, models, pools) for figure in figures]
+    return environment.from_string(_text("page.html.j2")).render(
+        version=__version__,
+        title=title,
+        lead=_lead(models),
+        fonts=Markup(font_faces()),
+        style=Markup(_text("page.css")),
+        script=Markup(_text("page.js")),
+        libraries=Markup(libraries.replace("</script", "<\\/script")),
+        data=Markup(_embedded([one for _, one in drawn])),
+        figures=[
+            {
+                "name": figure.name,
+                "title": figure.title,
+                "about": figure.about,
+                "alternative": figure.alternative,
+                "controls": figure.controls,
+                "counts": one["counts"].get(_key(figure, initial), ""),
+            }
+            for figure, one in drawn
+        ],
+        controls=controls,
+        convention=measured.convention(models),
+        measured={
+            "headings": measured.overview(models).headings,
+            "lines": measured.overview(models).lines,
+            "sentences": measured.sentences(models),
+        },
+        warnings=measured.warnings(models, unfinished),
+        tables=measured.numbers(models, names),
+        provenance=[
+            {"name": one.name, "text": strict_json.dumps(_provenance(one))} for one in models
+        ],
+    )
+
+
+def font_faces() -> str:
+    """CSS that carries the type of page and charts."""
+    return "".join(
+        f'@font-face {{ font-family: "Inter"; font-weight: {weight}; src: '
+        f'url(data:font/ttf;base64,{_encoded(name)}) format("truetype"); }}\n'
+        for name, weight in FACES.items()
+    )
+
+
+def _encoded(name: str) -> str:
+    return base64.b64encode((_HERE / "fonts" / name).read_bytes()).decode()
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _embedded(value: object) -> str:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _lead(models: Sequence[Shown]) -> str:
+    what = f"{len(models)} models" if len(models) > 1 else models[0].name
+    return (
+        f"Effective rank and spectral decay of the hidden states of {what}: how many directions "
+        "they use, and how fast the variance falls from one to the next, by segment, category and "
+        "depth of the reasoning."
+    )
+
+
+def _controls(
+    models: Sequence[Shown], figures: Sequence[Figure], pools: Sequence[str]
+) -> Iterator[Option]:
+    """The choices of the page that have more than one option."""
+    layers = sorted({layer for one in models for layer in one.detailed})
+    primaries = sorted({one.result.primary for one in models})
+    first = f"primary ({', '.join(map(str, primaries))})"
+    rows = (row for figure in figures for row in figure.rows if row["kind"] == "category")
+    groups = sorted({row["group"] for row in rows})
+    options: dict[str, list[tuple[Any, str]]] = {
+        "metric": [(metric, TITLES[metric]) for metric in METRICS],
+        "pool": [(pool, pool) for pool in pools],
+        "layer": [(0, first), *((layer, str(layer)) for layer in layers)],
+        "group": [("", "all rows and segments"), *((group, group) for group in groups)],
+    }
+    titles = {"metric": "Metric", "pool": "Pool", "layer": "Layer", "group": "Category"}
+    for name, title in titles.items():
+        initial = CONTROLS[name] if name != "pool" or "all" in pools else pools[0]
+        choices = [{"value": value, "title": text} for value, text in options[name]]
+        yield {"name": name, "title": title, "options": choices, "initial": initial}
+
+
+def _with_counts(
+    figure: Figure, models: Sequence[Shown], pools: Sequence[str]
+) -> tuple[Figure, Option]:
+    """The figure as the page's script reads it: data by columns, and n under each choice."""
+    columns = list(dict.fromkeys(name for row in figure.rows for name in row))
+    values = [[row.get(name) for name in columns] for row in figure.rows]
+    layers = [0, *sorted({layer for one in models for layer in one.detailed})]
+    counts = {}
+    for layer in layers if "layer" in figure.controls else [""]:
+        for pool in pools if "pool" in figure.controls else [""]:
+            text = "; ".join(_counts(models, layer, pool))
+            if text:
+                counts[f"{layer}/{pool}"] = f"All rows together: {text}."
+    return figure, {
+        "name": figure.name,
+        "spec": figure.spec,
+        "controls": figure.controls,
+        "data": {"columns": columns, "values": values},
+        "counts": counts,
+    }
+
+
+def _key(figure: Figure, chosen: dict[str, Any]) -> str:
+    return "/".join(
+        str(chosen[name]) if name in figure.controls else "" for name in ("layer", "pool")
+    )
+
+
+def _counts(models: Sequence[Shown], layer: int | str, pool: str) -> Iterator[str]:
+    """Of each model that has the layer and pool, its rows and traces."""
+    for one in models:
+        number = layer if isinstance(layer, int) and layer else one.result.primary
+        for name in [pool] if pool else one.result.pools:
+            if (number, name) in one.result.folders:
+                whole = one.result.pool(name, layer=number).record()
+                traces = "" if whole.num_traces is None else f" in {whole.num_traces:,} traces"
+                head = f"{one.name}, layer {number}, pool {name}" if layer != "" else (
+                    f"{one.name}, pool {name}"
+                )  # fmt: skip
+                yield f"{head}: n = {whole.num_rows:,}{traces}"
+
+
+def _provenance(one: Shown) -> dict[str, Any]:
+    """run.json without the list of its outputs' hashes."""
+    return {name: value for name, value in one.result.run.items() if name != "outputs"}

@@ -1,0 +1,104 @@
+"""What a report shows: models with names of their own, and which of their layers in detail."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spectra.errors import UsageError
+from spectra.labels import shortened
+from spectra.results import ModelResult, PoolMetrics, load
+
+MODELS = 6
+"""Most models of a page: as many as there are colours that everyone can tell apart."""
+
+DETAILED = 4
+"""Layers of a model whose groups, depths, curves and spectra a page holds."""
+
+LABEL_WIDTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A model in a report.
+
+    Attributes:
+        name: what the page calls it, different from every other's.
+        result: what the run wrote.
+        detailed: the layers whose charts are there: the primary one and others, evenly spaced.
+    """
+
+    name: str
+    result: ModelResult
+    detailed: tuple[int, ...]
+
+    def pools(self) -> Iterator[PoolMetrics]:
+        """The pools of the detailed layers."""
+        for layer, pool in self.result.folders:
+            if layer in self.detailed:
+                yield self.result.pool(pool, layer=layer)
+
+
+class Names:
+    """Things as the page calls them: printable, short, and each by a name of its own."""
+
+    def __init__(self) -> None:
+        """No names yet."""
+        self._shown: dict[Hashable, str] = {}
+        self._taken: set[str] = set()
+
+    def of(self, thing: Hashable, label: str) -> str:
+        """The name of a thing with this label; the same for the same thing."""
+        if thing not in self._shown:
+            short = shortened(label, LABEL_WIDTH) or '""'
+            name, number = short, 1
+            while name in self._taken:
+                number += 1
+                name = f"{short} ({number})"
+            self._shown[thing] = name
+            self._taken.add(name)
+        return self._shown[thing]
+
+
+def shown_models(outs: Sequence[str | Path]) -> tuple[Shown, ...]:
+    """The models of these directories, each a run's or the parent of several.
+
+    Raises:
+        UsageError: they are more than a page can tell apart.
+        InputError: what `spectra.load` raises.
+    """
+    found = [model for out in outs for model in load(out).values()]
+    unique = list({model.path.resolve(): model for model in found}.values())
+    if len(unique) > MODELS:
+        raise UsageError(
+            f"{len(unique)} models were given. Expected at most {MODELS}, which is how many "
+            "colours a reader can tell apart; give fewer, or several reports."
+        )
+    return tuple(
+        Shown(name, model, _detailed(model))
+        for name, model in zip(_names(unique), unique, strict=True)
+    )
+
+
+def _names(models: Sequence[ModelResult]) -> list[str]:
+    """The directories' names, with as much of their paths as tells them apart."""
+    names = Names()
+    wholes = [str(model.path.resolve()) for model in models]
+    for depth in range(1, max((len(m.path.resolve().parts) for m in models), default=1)):
+        paths = ["/".join(model.path.resolve().parts[-depth:]) for model in models]
+        if max(Counter(paths).values()) == 1:
+            return [names.of(whole, path) for whole, path in zip(wholes, paths, strict=True)]
+    return [names.of(whole, whole) for whole in wholes]
+
+
+def _detailed(model: ModelResult) -> tuple[int, ...]:
+    layers = model.layers
+    spread = np.linspace(0, len(layers) - 1, min(DETAILED, len(layers))).round().astype(int)
+    chosen = {model.primary} | {layers[place] for place in spread}
+    while len(chosen) > DETAILED:
+        chosen.remove(min(chosen - {model.primary}, key=lambda one: abs(one - model.primary)))
+    return tuple(sorted(chosen))

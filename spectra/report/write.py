@@ -1,0 +1,57 @@
+"""From results to a report on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from spectra.atomic import write_bytes
+from spectra.extras import require
+from spectra.results import load
+
+EXTRA = "report"
+PACKAGES = ("altair", "jinja2", "vl_convert")
+FORMATS = ("svg", "pdf", "png")
+
+
+def write_report(
+    outs: Sequence[str | Path],
+    path: str | Path,
+    *,
+    title: str = "Spectral metrics",
+    figures: str | Path | None = None,
+) -> tuple[Path, ...]:
+    """Write one HTML file on the results of runs, and on request its charts as pictures.
+
+    Args:
+        outs: directories that `spectra run` wrote, or parents of several.
+        path: the HTML file.
+        title: the page's heading.
+        figures: a directory for each chart as SVG, PDF and PNG, fonts embedded.
+
+    Returns:
+        Every file written, the page first.
+
+    Raises:
+        MissingExtraError: a package of the extra "report" is not installed.
+        UsageError: there are more models than a page can tell apart.
+        InputError: what `spectra.load` raises.
+        OutputError: a file cannot be written.
+    """
+    for package in PACKAGES:
+        require(package, EXTRA)
+    from spectra.report.charts import figures as all_figures
+    from spectra.report.page import page
+    from spectra.report.pictures import libraries, write_pictures
+    from spectra.report.sources import Names, shown_models
+
+    with ThreadPoolExecutor(1) as beside:
+        bundle = beside.submit(libraries)
+        models, names = shown_models(outs), Names()
+        drawn = all_figures(models, names)
+        unfinished = [str(place) for out in outs for place in load(out).unfinished]
+        text = page(title, models, drawn, names, unfinished, bundle.result())
+    write_bytes(Path(path), text.encode())
+    pictures = [] if figures is None else write_pictures(drawn, Path(figures))
+    return Path(path), *pictures
