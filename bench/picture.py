@@ -12,10 +12,10 @@ from typing import Annotated, Any, cast
 import typer
 
 from bench import _shell
-from extract.extras import require
 from spectra import strict_json
 from spectra.atomic import write_bytes
 from spectra.errors import SpectraError
+from spectra.extras import require
 
 MAX_BYTES = 1 << 26
 

@@ -20,8 +20,8 @@ from bench import _accuracy, _card, _shell, _tables, picture
 from bench._contestants import Way, ways
 from bench._rows import SPECTRA, make_rows
 from bench._timing import figure, take_turns
-from extract.extras import MissingExtraError
 from spectra.backend import Backend
+from spectra.extras import MissingExtraError
 
 DIMS, RATIOS = (512, 896), (0.5, 1, 4, 16)
 QUICK_DIMS, QUICK_RATIOS = (32,), (0.5, 4)

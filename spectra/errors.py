@@ -189,6 +189,29 @@ class ShardChangedError(InputError):
     """A shard was changed, shortened or replaced while it was in use."""
 
 
+# ---- the hub (spectra.hub) --------------------------------------------------------------------
+
+
+class UnknownRepositoryError(InputError):
+    """The hub has no such model or dataset, or does not show it to this user."""
+
+
+class GatedRepositoryError(InputError):
+    """The repository is behind terms that this user has not accepted."""
+
+
+class UnknownRevisionError(InputError):
+    """The repository has no such branch, tag or commit."""
+
+
+class NotInCacheError(InputError):
+    """The hub cannot be asked, and the local cache does not hold the files."""
+
+
+class DownloadError(InputError):
+    """The hub answered with an error, or the download could not be written."""
+
+
 # ---- category maps (spectra.categories) -------------------------------------------------------
 
 

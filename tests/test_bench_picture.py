@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bench import picture, svd_vs_cov
 from bench._picture import COLOURS, LEAST_ERROR, ROUTES, svg
-from extract.extras import MissingExtraError
+from spectra.extras import MissingExtraError
 
 DIMS, ASPECTS = (8, 16), (1, 4)
 

@@ -158,7 +158,7 @@ FAULTS = [
     (("o/gated", None), "GatedRepositoryError", "/o/gated, then log in with `hf auth login`"),
     (("o/broken", None), "MissingShardsError", f"hf download o/broken {SHARDS[1]} --revision"),
     (("o/bare", None), "NotAModelError", "its GGUF file with `hf download o/bare"),
-    (("o/a--b", None), "ModelNotFoundError", "cannot be a name of the hub"),
+    (("o/a--b", None), "UnknownRepositoryError", "it cannot be a name of the hub"),
     (("o/down", None), "NotInCacheError", "answered with an error (Bad request: "),
     (("o/lost", None), "DownloadError", "could not be fetched: RemoteEntryNotFoundError"),
 ]

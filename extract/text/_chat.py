@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from extract.extras import require
 from extract.text.errors import (
     ChatTemplateError,
     FinishedMessagesError,
     MissingChatTemplateError,
 )
+from spectra.extras import require
 from spectra.strict_json import JSONObject
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from extract.extras import require
 from extract.text.errors import UnsupportedTokenizerError
+from spectra.extras import require
 from spectra.strict_json import JSON, JSONObject
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.extras import require
 from extract.text._chat import render_prompt
 from extract.text._cover import Cover, Token, cover_encoded, cover_stored, mismatch
 from extract.text._scheme import read_scheme
@@ -23,6 +22,7 @@ from extract.text.errors import (
     UnreadableTokenizerError,
 )
 from extract.traces.errors import TraceTextError
+from spectra.extras import require
 from spectra.files import read_capped
 from spectra.strict_json import JSONObject
 

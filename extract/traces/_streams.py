@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from extract.extras import require
 from extract.traces.errors import CompressedTracesError, TraceLineTooLongError
 from spectra import atomic
+from spectra.extras import require
 from spectra.files import refuse_lfs_pointer, stat_regular, unreadable
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from extract.extras import require
 from extract.weights.errors import (
     GgufHeaderError,
     GgufVersionError,
@@ -23,6 +22,7 @@ from extract.weights.errors import (
     TruncatedGgufError,
 )
 from extract.weights.gguf._cursor import Cursor
+from spectra.extras import require
 from spectra.files import Identity, identity_of, refuse_lfs_pointer, stat_regular, unreadable
 from spectra.strict_json import JSON, JSONObject
 

@@ -10,12 +10,12 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.extras import require
 from extract.weights._reads import read_array
 from extract.weights._types import TensorInfo
 from extract.weights.errors import UnsupportedTensorError, WeightDtypeError
 from extract.weights.gguf._architectures import Architecture
 from extract.weights.gguf._header import GgufHeader, GgufTensor
+from spectra.extras import require
 
 _PLAIN: Mapping[str, np.dtype[Any]] = {
     "F32": np.dtype(np.float32),

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from extract.extras import require
 from extract.weights.errors import GgufTokenizerError
 from extract.weights.gguf._header import GgufHeader
 from extract.weights.gguf._pretokenizers import PRE_TOKENIZERS, pre_tokenizer
 from spectra.errors import FieldTypeError, FieldValueError
+from spectra.extras import require
 from spectra.json_fields import Fields, show
 from spectra.strict_json import JSON, dumps
 
