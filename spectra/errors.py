@@ -189,7 +189,11 @@ class ShardChangedError(InputError):
     """A shard was changed, shortened or replaced while it was in use."""
 
 
-# ---- the hub (spectra.hub) --------------------------------------------------------------------
+# ---- the hub (spectra.hub, spectra.artifacts) -------------------------------------------------
+
+
+class HubAddressError(UsageError):
+    """What begins as an address of the hub does not name a dataset's directory."""
 
 
 class UnknownRepositoryError(InputError):

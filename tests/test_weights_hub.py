@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.hub_server import COMMIT, Hub, serving
+from tests.hub_server import COMMIT, DEAD, Hub, environment, serving
 from tests.weight_files import PARTS, tensors, write_model
 
 # huggingface_hub reads its environment when it is imported: each run is a process of its own.
@@ -41,26 +40,15 @@ NEEDED = sorted(
         *SHARDS,
     ]
 )
-DEAD = "http://127.0.0.1:9"
-"""The discard port, where nothing listens."""
 
 
 def ask(
-    cache: Path, endpoint: str, requests: Sequence[tuple[str, str | None]], **environment: str
+    cache: Path, endpoint: str, requests: Sequence[tuple[str, str | None]], **settings: str
 ) -> list[dict[str, Any]]:
     """What `open_checkpoint` makes of each (model, revision), in a process of its own."""
-    settings = {
-        "HF_ENDPOINT": endpoint,
-        "HF_HUB_CACHE": str(cache),
-        "HF_HOME": str(cache),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(requests)],
-        env=inherited | settings | environment,
+        env=environment(cache, endpoint) | settings,
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,

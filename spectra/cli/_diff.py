@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spectra.cli import _options as options
-from spectra.cli._text import complain, document, say, shortened
+from spectra.cli._text import complain, document, say
 from spectra.errors import MissingFileError, UsageError
+from spectra.printable import shortened
 
 if TYPE_CHECKING:
     from spectra.cli._pairs import Pair

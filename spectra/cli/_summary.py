@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spectra.cli._text import printable, shortened
+from spectra.printable import printable, shortened
 
 if TYPE_CHECKING:
     from spectra.grouping import Group

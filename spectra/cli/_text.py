@@ -8,12 +8,9 @@ from collections.abc import Mapping
 
 import typer
 
+from spectra.printable import printable
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-def printable(text: str) -> str:
-    """`text` with what could steer a terminal (control, bidirectional, surrogates) as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def lines(text: str) -> str:
@@ -41,12 +38,6 @@ def escape_on_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def shortened(text: str, width: int) -> str:
-    """`text`, printable, cut to `width` characters."""
-    shown = printable(text)
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
 
 
 def size_text(size: int) -> str:
