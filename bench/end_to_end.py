@@ -127,7 +127,7 @@ def _peers(text: str) -> tuple[str, ...]:
 def _opened(paths: Iterable[Path]) -> list[Artifact]:
     """The artifacts at these places, looked through before hours are spent."""
     try:
-        return [open_artifact(model.absolute()) for path in paths for model in find_artifacts(path)]
+        return [open_artifact(model) for path in paths for model in find_artifacts(path.absolute())]
     except SpectraError as error:
         raise _shell.ended_by(error) from None
 

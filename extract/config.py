@@ -36,6 +36,8 @@ class ExtractConfig:
         only_step_tokens: Save the states of tokens that are in a step and no others.
         backend: "auto", "cpu", "gpu" or "tpu".
         fresh: Start over, whatever the directory has of an artifact.
+        push_layout: Write the card of a dataset, README.md, beside the artifact's directory: of
+            all artifacts there.
     """
 
     traces: Path
@@ -51,6 +53,7 @@ class ExtractConfig:
     only_step_tokens: bool = False
     backend: str = "auto"
     fresh: bool = False
+    push_layout: bool = False
 
     def __post_init__(self) -> None:
         """Raises `UsageError`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import jax.numpy as jnp
 
+from extract.card import check_card
 from extract.config import ExtractConfig
 from extract.decoder.families import RopeVariant, spec_of
 from extract.decoder.spec import DecoderSpec
@@ -77,6 +78,8 @@ class Inputs:
 def gather(config: ExtractConfig, progress: Progress = lambda *_: None) -> Inputs:
     """Open the model, tokenise the traces, plan; raises `InputError` and `UsageError`."""
     check_place(config.out)
+    if config.push_layout:
+        check_card(config.out)
     devices = tuple(find_devices(config.backend))
     dtype = _compute_dtype(config, devices[0].platform)
     checkpoint = open_checkpoint(config.model, revision=config.revision)

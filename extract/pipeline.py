@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 
+from extract.card import write_card
 from extract.config import ExtractConfig
 from extract.decoder.attention import choose, chunked
 from extract.decoder.forward import Forward, Tap
@@ -29,7 +30,8 @@ class Extraction:
     """What a run did.
 
     `computed_tokens` and `seconds` are those of the forward passes of this run: tokens without
-    padding, none where the directory was complete already.
+    padding, none where the directory was complete already. `card` is the dataset's, where it was
+    asked for.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Extraction:
     computed_tokens: int
     seconds: float
     log: Path | None
+    card: Path | None = None
 
 
 def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extraction:
@@ -87,6 +90,7 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
         computed_tokens=computed,
         seconds=seconds,
         log=None if log is None else log.path,
+        card=write_card(config.out) if config.push_layout else None,
     )
 
 

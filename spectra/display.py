@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from spectra.labels import printable
+from spectra.printable import printable
 
 SHOWN = {"rankme": 2, "rankme_sigma": 2, "alpha_req": 3}
 """The metrics of a short view, and their decimals."""

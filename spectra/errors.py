@@ -204,6 +204,33 @@ class ResultsFormatError(InputError):
     """A run's record or metric file has not the shape that this version writes."""
 
 
+# ---- the hub (spectra.hub, spectra.artifacts) -------------------------------------------------
+
+
+class HubAddressError(UsageError):
+    """What begins as an address of the hub does not name a dataset's directory."""
+
+
+class UnknownRepositoryError(InputError):
+    """The hub has no such model or dataset, or does not show it to this user."""
+
+
+class GatedRepositoryError(InputError):
+    """The repository is behind terms that this user has not accepted."""
+
+
+class UnknownRevisionError(InputError):
+    """The repository has no such branch, tag or commit."""
+
+
+class NotInCacheError(InputError):
+    """The hub cannot be asked, and the local cache does not hold the files."""
+
+
+class DownloadError(InputError):
+    """The hub answered with an error, or the download could not be written."""
+
+
 # ---- category maps (spectra.categories) -------------------------------------------------------
 
 

@@ -61,7 +61,7 @@ class LeftOut:
 def tokens_left_out(
     artifact: Artifact, reader: RowReader, steps: Steps, config: RunConfig, progress: Progress
 ) -> LeftOut:
-    """What the options leave out of a layer; reads its states only where they depend on them.
+    """What the options leave out of a layer; enters `reader` only where that depends on states.
 
     Raises:
         NonFiniteRowsError: there are such, and the run is to stop on them.
@@ -73,7 +73,7 @@ def tokens_left_out(
     ]
     early = np.unique(np.concatenate([_NONE, *first])).astype(np.int64)
     early = early[every.hold(early)]
-    bad = _NONE if config.nonfinite == "null" else _nonfinite(artifact, reader, every, progress)
+    bad = _NONE if config.nonfinite == "null" else _nonfinite(reader, every, progress)
     rest = np.setdiff1d(bad, early)
     if config.nonfinite == "error" and len(rest):
         raise NonFiniteRowsError(
@@ -90,10 +90,9 @@ def tokens_left_out(
     return LeftOut(rest, early, large, above)
 
 
-def _nonfinite(
-    artifact: Artifact, reader: RowReader, every: StepTokens, progress: Progress
-) -> Ints:
-    bad = scan_bad_rows(reader, lambda rows: progress("checking", rows, reader.num_rows))
+def _nonfinite(reader: RowReader, every: StepTokens, progress: Progress) -> Ints:
+    with reader:
+        bad = scan_bad_rows(reader, lambda rows: progress("checking", rows, reader.num_rows))
     return bad[every.hold(bad)]
 
 
@@ -101,11 +100,12 @@ def _norms(reader: RowReader, progress: Progress) -> F64:
     """[num_rows] of every row."""
     size = max(1, BLOCK_BYTES // (reader.dim * reader.dtype.itemsize))
     norms = np.empty(reader.num_rows)
-    for start in range(0, reader.num_rows, size):
-        stop = min(start + size, reader.num_rows)
-        rows = reader.read(start, stop).astype(np.float64)
-        norms[start:stop] = np.linalg.norm(rows, axis=1)
-        progress("norms", stop, reader.num_rows)
+    with reader:
+        for start in range(0, reader.num_rows, size):
+            stop = min(start + size, reader.num_rows)
+            rows = reader.read(start, stop).astype(np.float64)
+            norms[start:stop] = np.linalg.norm(rows, axis=1)
+            progress("norms", stop, reader.num_rows)
     return norms
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from spectra import strict_json
-from spectra.artifacts import Layer, find_artifacts
+from spectra.artifacts import Layer, Place, find_artifacts
 from spectra.backend import Backend, Mode, precision_advice, select_backend
 from spectra.engine import (
     Clock,
@@ -117,7 +117,8 @@ def run(
     """Compute the metric files of one model directory, or of every one in their parent.
 
     Args:
-        src: a directory with config.json, or the parent of several.
+        src: a directory with config.json, or the parent of several; here, or in a dataset of the
+            hub: hf://datasets/OWNER/NAME[@REVISION]/PATH.
         out: results go to out/<directory name>/.
         config: all options; the defaults if None.
         command: the command line, for run.json.
@@ -137,9 +138,9 @@ def run(
     places = output_directories(find_artifacts(src), Path(out))
     return tuple(
         _run_model(
-            path, target, config, backend, advice, origin, progress, Clock() if profile else None
+            place, target, config, backend, advice, origin, progress, Clock() if profile else None
         )
-        for path, target in places.items()
+        for place, target in places.items()
     )
 
 
@@ -161,7 +162,7 @@ class _Gathered:
 
 
 def _run_model(
-    path: Path,
+    place: Place,
     out: Path,
     config: RunConfig,
     backend: Backend,
@@ -172,7 +173,10 @@ def _run_model(
 ) -> ModelRun:
     stages, mode = Stages(), backend.mode
     with stages("plan"):
-        prepared = prepare(path, config, backend, progress).without_steps()
+        prepared = prepare(place, config, backend, progress).without_steps()
+    progress("fetching", 0, 0)
+    with stages("fetch"):
+        prepared = prepared.fetched()
     artifact = prepared.artifact
     samples = artifact.index.samples
     locate = locator(samples)
@@ -334,15 +338,15 @@ def _device(backend: Backend) -> dict[str, Any]:
     return {"name": backend.name, "kind": devices[0].device_kind, "count": len(devices)}
 
 
-def output_directories(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+def output_directories(places: Sequence[Place], out: Path) -> dict[Place, Path]:
     """Where the results of each model directory go: out/<its name>, links not followed.
 
     Raises:
         InputError: two would share a place, or one lies in a model directory.
     """
-    targets = {path: out / Path(os.path.abspath(path)).name for path in paths}
-    for path, target in targets.items():
-        for source in paths:
+    targets = {place: out / _name(place) for place in places}
+    for place, target in targets.items():
+        for source in (place for place in places if isinstance(place, Path)):
             if source.resolve() in (target.resolve(), *target.resolve().parents):
                 raise InputError(
                     f"the output {target} lies in the input {source}. Expected another place: "
@@ -350,7 +354,11 @@ def output_directories(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
                 )
         if list(targets.values()).count(target) > 1:
             raise InputError(
-                f"the results of {path} and of another model would both go to {target}. Expected "
+                f"the results of {place} and of another model would both go to {target}. Expected "
                 "model directories of different names: run them with an --out each."
             )
     return targets
+
+
+def _name(place: Place) -> str:
+    return Path(os.path.abspath(place)).name if isinstance(place, Path) else place.name

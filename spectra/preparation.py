@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
-from spectra.artifacts import Artifact, Layer, Sample, open_artifact
+from spectra.artifacts import Artifact, Layer, Place, Sample, open_artifact
 from spectra.backend import Backend, device_kind
 from spectra.categories import CategoryMap, load_map
 from spectra.engine import LayerPlan, PoolPlan, Progress, RunConfig, plan_layer
@@ -65,6 +64,10 @@ class Prepared:
         """The largest memory that stored rows and moments take, one layer after the other."""
         return reduce(Bytes.larger, (plan.planned for plan in self.plans))
 
+    def fetched(self) -> Prepared:
+        """With the layers' rows there to be read."""
+        return replace(self, artifact=self.artifact.fetched(self.layers))
+
     def without_steps(self) -> Prepared:
         """With an index of bare samples: the plans have the steps, in a tenth of the memory."""
         bare = tuple(replace(sample, steps=()) for sample in self.artifact.index.samples)
@@ -73,23 +76,25 @@ class Prepared:
 
 
 def prepare(
-    path: Path, config: RunConfig, backend: Backend, progress: Progress = lambda *_: None
+    place: Place, config: RunConfig, backend: Backend, progress: Progress = lambda *_: None
 ) -> Prepared:
     """Open one model directory and plan it for the backend.
 
-    Reads no states unless non-finite tokens are dropped.
+    Reads no states, nor fetches any, unless they decide what is left out.
     """
-    artifact = open_artifact(path)
+    artifact = open_artifact(place)
     samples = artifact.index.samples
     names, warnings = category_names(config, samples)
     steps = Steps.of(samples, names)
     layers = _layers(artifact, config)
+    if config.looks_first:
+        artifact = artifact.fetched(layers)
     host = host_memory(config)
     plans, left_out = [], list[LeftOut]()
     for layer in layers:
-        with artifact.open_rows(layer, config.drop_dims) as reader:
-            dim, itemsize = reader.dim, reader.dtype.itemsize
-            left_out.append(tokens_left_out(artifact, reader, steps, config, progress))
+        reader = artifact.open_rows(layer, config.drop_dims)
+        dim, itemsize = reader.dim, reader.dtype.itemsize
+        left_out.append(tokens_left_out(artifact, reader, steps, config, progress))
         limit = Limit(host, backend.moment_room(dim))
         plan = plan_layer(steps, dim, itemsize, config, limit, left_out[-1].tokens)
         needed = plan.planned
@@ -138,12 +143,12 @@ def _of_one_group(steps: Steps, dim: int, limit: Limit) -> Bytes:
     return limit.place(0, 8 * dim * min(int(steps.length.sum()), dim * (traces + 2)))
 
 
-def check_draws(plan: PoolPlan, config: RunConfig, path: Path) -> None:
+def check_draws(plan: PoolPlan, config: RunConfig, place: Place) -> None:
     """Refuse draws whose rows do not fit, before they are read."""
     needed, room = len(plan.lasting) * plan.row_bytes, host_memory(config)
     if needed > room:
         raise UsageError(
-            f"the rows drawn from {path} need {_megabytes(needed)}; there are "
+            f"the rows drawn from {place} need {_megabytes(needed)}; there are "
             f"{room // 10**6:,} MB. Expected more: give --max-memory, or fewer rows (--count) or "
             "repeats."
         )

@@ -33,7 +33,8 @@ def versions() -> dict[str, str]:
 def input_identity(artifact: Artifact) -> dict[str, Any]:
     """Names and sizes of the files; SHA-256 of config, index and each shard's safetensors header.
 
-    The tensor data are not hashed here; `spectra verify` does that.
+    The tensor data are not hashed here; `spectra verify` does that. `hub` has the repository, the
+    commit and the path in it, and is null for a directory of this machine.
     """
     files = {}
     for name in ("config.json", "index.json"):
@@ -41,7 +42,8 @@ def input_identity(artifact: Artifact) -> dict[str, Any]:
         files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     for name, header in sorted(artifact.headers.items()):
         files[name] = {"bytes": header.file_size, "header_sha256": header.sha256}
-    return {"directory": artifact.path.name, "files": files}
+    hub = None if artifact.origin is None else artifact.origin.asdict()
+    return {"directory": artifact.path.name, "hub": hub, "files": files}
 
 
 @dataclass(frozen=True, slots=True)

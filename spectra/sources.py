@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spectra.artifacts import Artifact, Layer, Sample, open_artifact
+from spectra.artifacts import (
+    Artifact,
+    Layer,
+    Place,
+    Sample,
+    find_artifacts,
+    is_hub_url,
+    open_artifact,
+)
 from spectra.errors import UsageError
 from spectra.pooling import POOLS, Pool
 
@@ -18,13 +26,16 @@ _TEXT = re.compile(rf"(?P<path>.+?)(@(?P<layer>\d+))?(:(?P<pool>{'|'.join(POOLS)
 class Source:
     """A model directory, with the layer (None: the primary one) and the pool of its rows."""
 
-    path: Path
+    path: Place
     layer: int | None = None
     pool: Pool = "all"
 
     @classmethod
     def parse(cls, text: str) -> Source:
-        """From DIR[@LAYER][:POOL]; a directory of that very name is meant before anything else."""
+        """From DIR[@LAYER][:POOL]; a directory of that very name is meant before anything else.
+
+        DIR may be hf://datasets/OWNER/NAME[@REVISION]/PATH, which is looked up at once.
+        """
         if Path(text).exists():
             return cls(Path(text))
         match = _TEXT.fullmatch(text)
@@ -32,7 +43,17 @@ class Source:
             raise UsageError(f"{text!r} names no source. Expected DIR[@LAYER][:POOL].")
         layer = match["layer"]
         pool: Pool = next((p for p in POOLS if p == match["pool"]), "all")
-        return cls(Path(match["path"]), None if layer is None else int(layer), pool)
+        return cls(_place(match["path"]), None if layer is None else int(layer), pool)
+
+
+def _place(text: str) -> Place:
+    if not is_hub_url(text):
+        return Path(text)
+    found = find_artifacts(text)
+    if len(found) > 1:
+        names = ", ".join(place.name for place in found)
+        raise UsageError(f"{text} holds {len(found)} models: {names}. Expected the path of one.")
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,10 @@ class Opened:
     layer: Layer
     samples: tuple[Sample, ...]
     left_out: tuple[str, ...]
+
+    def fetched(self) -> Opened:
+        """With the layer's rows there to be read."""
+        return replace(self, artifact=self.artifact.fetched([self.layer]))
 
     def asdict(self) -> dict[str, object]:
         """For the head of the files."""

@@ -154,7 +154,7 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         max_memory=3 << 29,
     )
     assert set(seen["given"]) == {field.name for field in fields(RunConfig) if field.init}
-    assert (seen["src"], seen["out"]) == (Path("somewhere"), Path("there"))
+    assert (seen["src"], seen["out"]) == ("somewhere", Path("there"))
 
 
 @pytest.mark.usefixtures("here")

@@ -14,7 +14,7 @@ import pytest
 
 from spectra.cli._progress import progress
 from spectra.cli._text import duration_text, size_text
-from spectra.labels import printable, shortened
+from spectra.printable import printable, shortened
 from tests.artifact_files import SHARDS
 from tests.cli_runs import SMALL, call, files_under, plain, write_overlapping
 from tests.test_compare import write as write_traces
@@ -106,13 +106,13 @@ def test_info_json(tiny: Path) -> None:
         23,
     )
     assert model["segments"] == [
-        {"segment": "thought", "steps": 3, "tokens": 18},
-        {"segment": "solution", "steps": 1, "tokens": 5},
+        {"segment": "thought", "traces": 2, "steps": 3, "tokens": 18},
+        {"segment": "solution", "traces": 1, "steps": 1, "tokens": 5},
     ]
     assert model["categories"] == [
-        {"category": None, "steps": 1, "tokens": 11},
-        {"category": "Deduction", "steps": 2, "tokens": 7},
-        {"category": "Final Answer", "steps": 1, "tokens": 5},
+        {"category": None, "traces": 1, "steps": 1, "tokens": 11},
+        {"category": "Deduction", "traces": 2, "steps": 2, "tokens": 7},
+        {"category": "Final Answer", "traces": 1, "steps": 1, "tokens": 5},
     ]
     assert [(layer["index"], layer["primary"]) for layer in model["layers"]] == [
         (2, False),

@@ -77,7 +77,8 @@ def test_the_example_parses(seen: list[ExtractConfig]) -> None:
 def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:
     flags = (
         "--revision abc --layers -2,0 --final-norm off --compute-dtype bfloat16 --rope-variant "
-        "all_layers --max-tokens-per-batch 99 --limit 3 --only-step-tokens --backend cpu --fresh"
+        "all_layers --max-tokens-per-batch 99 --limit 3 --only-step-tokens --backend cpu --fresh "
+        "--push-layout"
     )
     assert call("extract", *ARGS, *flags.split()).exit_code == 0
     assert call("extract", *ARGS, "--layers", "all").exit_code == 0
@@ -96,6 +97,7 @@ def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:
         only_step_tokens=True,
         backend="cpu",
         fresh=True,
+        push_layout=True,
     )
     usual = ExtractConfig(traces=every.traces, model="model", out=every.out)
     assert seen[0] == every
@@ -185,6 +187,7 @@ def test_json(here: Path) -> None:
         "files": 2,
         "bytes": plan.totals.bytes,
         "computed_tokens": plan.totals.tokens,
+        "card": None,
         "warnings": [],
     }
     samples = json.loads((here / "reprs/tiny/index.json").read_text())["samples"]
@@ -365,3 +368,30 @@ def test_another_run_in_the_directory_is_refused(here: Path) -> None:
     assert "plan.saved_layers was [3], is [0]" in result.stderr
     assert call("extract", *ARGS, "--layers", "0", "--fresh").exit_code == 0
     assert open_artifact(here / "reprs/tiny").config.saved_layers == (0,)
+
+
+def test_a_card_beside_the_artifact(here: Path) -> None:
+    card = here / "reprs" / "README.md"
+    result = call("extract", *ARGS, "--push-layout")
+    assert result.exit_code == 0, result.output
+    assert f"\nDataset card: {card}; the folder is shared by\n" in result.stdout
+    assert f"  hf upload OWNER/NAME {here}/reprs --repo-type dataset\n" in result.stdout
+    content = card.read_bytes()
+    again = json.loads(call("extract", *ARGS, "--push-layout", "--json").stdout)
+    assert (again["card"], again["log"]) == (str(card), None)
+    assert card.read_bytes() == content
+    assert b"| weights\\.source | directory |" in content
+    for command in ("verify", "info", "run"):
+        assert call(command, "reprs", *["--dry-run"] * (command == "run")).exit_code == 0
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_another_readme_stops_it_before_anything_is_done(here: Path, dry: tuple[str, ...]) -> None:
+    (here / "reprs").mkdir()
+    (here / "reprs" / "README.md").write_text("# Mine\n")
+    before = files_under(here)
+    result = call("extract", *ARGS, "--push-layout", *dry)
+    assert result.exit_code == 2
+    assert f"Error: {here}/reprs/README.md is there and was not written as a" in result.stderr
+    assert files_under(here) == before
+    assert call("extract", *ARGS, "--dry-run").exit_code == 0

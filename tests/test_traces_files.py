@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from extract import extras
 from extract.traces import Trace, TraceStep, _streams, errors, read_traces, write_traces
+from spectra import extras
 from spectra.errors import (
     FieldTypeError,
     FieldValueError,

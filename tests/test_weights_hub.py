@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.hub_server import COMMIT, Hub, serving
+from tests.hub_server import COMMIT, DEAD, Hub, environment, serving
 from tests.weight_files import PARTS, tensors, write_model
 
 # huggingface_hub reads its environment when it is imported: each run is a process of its own.
@@ -41,26 +40,15 @@ NEEDED = sorted(
         *SHARDS,
     ]
 )
-DEAD = "http://127.0.0.1:9"
-"""The discard port, where nothing listens."""
 
 
 def ask(
-    cache: Path, endpoint: str, requests: Sequence[tuple[str, str | None]], **environment: str
+    cache: Path, endpoint: str, requests: Sequence[tuple[str, str | None]], **settings: str
 ) -> list[dict[str, Any]]:
     """What `open_checkpoint` makes of each (model, revision), in a process of its own."""
-    settings = {
-        "HF_ENDPOINT": endpoint,
-        "HF_HUB_CACHE": str(cache),
-        "HF_HOME": str(cache),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(requests)],
-        env=inherited | settings | environment,
+        env=environment(cache, endpoint) | settings,
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
@@ -158,7 +146,7 @@ FAULTS = [
     (("o/gated", None), "GatedRepositoryError", "/o/gated, then log in with `hf auth login`"),
     (("o/broken", None), "MissingShardsError", f"hf download o/broken {SHARDS[1]} --revision"),
     (("o/bare", None), "NotAModelError", "its GGUF file with `hf download o/bare"),
-    (("o/a--b", None), "ModelNotFoundError", "cannot be a name of the hub"),
+    (("o/a--b", None), "UnknownRepositoryError", "it cannot be a name of the hub"),
     (("o/down", None), "NotInCacheError", "answered with an error (Bad request: "),
     (("o/lost", None), "DownloadError", "could not be fetched: RemoteEntryNotFoundError"),
 ]

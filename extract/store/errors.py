@@ -23,6 +23,10 @@ class ForeignArtifactError(UsageError):
     """The directory holds an artifact or a config.json that no extraction of ours began."""
 
 
+class ForeignCardError(UsageError):
+    """A README.md stands where a dataset's card is to go, and is not one that was written there."""
+
+
 class NotADirectoryPathError(UsageError):
     """Something else than a directory stands where the artifact is to go."""
 

@@ -39,7 +39,7 @@ def extraction_record(plan: Plan, fingerprint: Mapping[str, JSON]) -> dict[str, 
 
 def differences(old: JSONObject, new: JSONObject) -> list[str]:
     """One phrase for each field that differs, with both values; empty for equal records."""
-    before, after = dict(_leaves(old)), dict(_leaves(new))
+    before, after = dict(leaves(old)), dict(leaves(new))
     return [
         f"{name} was {_show(name, before)}, is {_show(name, after)}"
         for name in dict.fromkeys([*before, *after])
@@ -47,11 +47,11 @@ def differences(old: JSONObject, new: JSONObject) -> list[str]:
     ]
 
 
-def _leaves(value: JSON | JSONObject, name: str = "") -> Iterator[tuple[str, JSON]]:
+def leaves(value: JSON | JSONObject, name: str = "") -> Iterator[tuple[str, JSON]]:
     """The values that are no objects, by their dotted names; an empty object is one of them."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _leaves(inner, f"{name}.{key}" if name else key)
+            yield from leaves(inner, f"{name}.{key}" if name else key)
     else:
         yield name, {} if isinstance(value, Mapping) else value
 

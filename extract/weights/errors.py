@@ -19,29 +19,6 @@ class RevisionNotApplicableError(UsageError):
     """A revision was asked of a local directory or file."""
 
 
-# ---- the hub (extract.weights._hub) -----------------------------------------------------------
-
-
-class UnknownRepositoryError(InputError):
-    """The hub has no model of this name, or does not show it to this user."""
-
-
-class GatedRepositoryError(InputError):
-    """The hub's model is behind terms that this user has not accepted."""
-
-
-class UnknownRevisionError(InputError):
-    """The hub's model has no such branch, tag or commit."""
-
-
-class NotInCacheError(InputError):
-    """The hub cannot be asked, and the local cache does not hold the files."""
-
-
-class DownloadError(InputError):
-    """The hub answered with an error, or the download could not be written."""
-
-
 # ---- model directories (extract.weights._shards, extract.weights._texts) ----------------------
 
 

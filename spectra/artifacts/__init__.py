@@ -2,13 +2,17 @@
 
 An artifact is one model's directory: `config.json`, `index.json` and the shards that config.json
 lists. `open_artifact` validates all of it except the tensor data and returns frozen objects;
-nothing after that door checks again. `write_artifact` writes the same layout.
+nothing after that door checks again. `write_artifact` writes the same layout. A directory may also
+be one of a dataset of the hub: its shards are fetched, and checked, when rows are to be read.
 """
 
 from __future__ import annotations
 
+from spectra.artifacts._find import find_artifacts as find_artifacts
+from spectra.artifacts._hub import HubDirectory as HubDirectory
+from spectra.artifacts._hub import Place as Place
+from spectra.artifacts._hub import is_hub_url as is_hub_url
 from spectra.artifacts._open import Artifact as Artifact
-from spectra.artifacts._open import find_artifacts as find_artifacts
 from spectra.artifacts._open import open_artifact as open_artifact
 from spectra.artifacts._verify import FileDigest as FileDigest
 from spectra.artifacts._verify import LayerCheck as LayerCheck

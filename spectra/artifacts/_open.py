@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spectra.artifacts._config import parse_config, settle_counts
+from spectra.artifacts._hub import HubDirectory
 from spectra.artifacts._index import parse_index
 from spectra.artifacts.encode import TENSOR_DTYPES
 from spectra.artifacts.header import ShardHeader, read_header
@@ -23,9 +24,8 @@ from spectra.artifacts.layout import (
     Layer,
     Shard,
 )
-from spectra.artifacts.rows import RowReader
+from spectra.artifacts.rows import DTYPES, RowReader
 from spectra.errors import (
-    ArtifactNotFoundError,
     DuplicateShardError,
     MissingShardsError,
     ShardDtypeError,
@@ -33,7 +33,7 @@ from spectra.errors import (
     UnknownLayerError,
     UsageError,
 )
-from spectra.files import stat_regular, unreadable
+from spectra.files import stat_regular
 from spectra.strict_json import load
 
 _DATASET = "jaygala24/reasoning-models-interpretability-artifacts"
@@ -41,13 +41,18 @@ _DATASET = "jaygala24/reasoning-models-interpretability-artifacts"
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A validated model directory; `warnings` are sentences on what is odd but legal."""
+    """A validated model directory; `warnings` are sentences on what is odd but legal.
+
+    `path` has its files; where they come from the hub, `origin` says where they are there, and
+    `headers` are of the shards that `fetched` was asked for. Otherwise they are of all shards.
+    """
 
     path: Path
     config: Config
     index: Index
     warnings: tuple[str, ...]
     headers: Mapping[str, ShardHeader] = field(repr=False)
+    origin: HubDirectory | None = None
 
     def layer(self, index: int | None = None) -> Layer:
         """The saved layer of this index, or the primary one; raises `UnknownLayerError`."""
@@ -57,11 +62,33 @@ class Artifact:
                 return layer
         saved = ", ".join(str(layer.index) for layer in self.config.layers)
         raise UnknownLayerError(
-            f"{self.path} has no states of layer {wanted}; it has layers {saved}. Choose one."
+            f"{self.origin or self.path} has no states of layer {wanted}; it has layers {saved}. "
+            "Choose one."
         )
+
+    def fetched(self, layers: Iterable[Layer]) -> Artifact:
+        """With these layers' rows there to be read: from the hub they are downloaded and checked.
+
+        Raises what `spectra.hub.snapshot` raises, and what `open_artifact` raises for shards.
+        """
+        if self.origin is None:
+            return self
+        shards = [shard for layer in layers for shard in layer.shards]
+        self.origin.fetch(shard.file for shard in shards)
+        return replace(self, headers=_headers(self.path, self.config, shards, self.origin))
+
+    def size_of(self, shard: Shard) -> int:
+        """The file's bytes; without its header's, some 100, where it was not fetched."""
+        header = self.headers.get(shard.file)
+        if header is not None:
+            return header.file_size
+        row_bytes = self.config.hidden_dim * DTYPES[self.config.storage_dtype].itemsize
+        return (shard.token_end - shard.token_start) * row_bytes
 
     def open_rows(self, layer: Layer, without: Sequence[int] = ()) -> RowReader:
         """A context manager that reads the layer's rows, `without` some of their dimensions.
+
+        It can tell their number and width before it is entered, and before they are `fetched`.
 
         Raises:
             UsageError: there is no such dimension, or none would be left.
@@ -71,30 +98,32 @@ class Artifact:
         if absent or len(set(without)) == dim:
             what = f"no dimension {absent[0]}" if absent else "no dimension left"
             raise UsageError(
-                f"{self.path} has {what} to leave out. Expected some of 0 to {dim - 1}, and not "
-                "all of them."
+                f"{self.origin or self.path} has {what} to leave out. Expected some of 0 to "
+                f"{dim - 1}, and not all of them."
             )
-        headers = [self.headers[shard.file] for shard in layer.shards]
-        config = self.config
-        return RowReader(self.path, layer, headers, config.storage_dtype, dim, without)
+        dtype = self.config.storage_dtype
+        return RowReader(self.path, layer, self.headers, dtype, dim, without)
 
 
-def open_artifact(path: str | os.PathLike[str]) -> Artifact:
-    """The artifact in the directory `path`, with everything but the tensor data validated.
+def open_artifact(place: str | os.PathLike[str] | HubDirectory) -> Artifact:
+    """The artifact in a directory, with everything but the tensor data validated.
 
     Config, index, totals, ranges, and each shard's header, dtype, shape and exact size are
-    checked. Raises a subclass of `InputError` for each way to be wrong.
+    checked; shards on the hub when they are `fetched`. Raises a subclass of `InputError` for each
+    way to be wrong.
     """
-    path = Path(path)
+    origin = place if isinstance(place, HubDirectory) else None
+    path = place.local if isinstance(place, HubDirectory) else Path(place)
     config_path, index_path = path / CONFIG_NAME, path / INDEX_NAME
     raw = load(config_path, max_bytes=LARGEST_CONFIG)
     config = parse_config(raw, str(config_path))
-    headers = _headers(path, config)
+    shards = [shard for layer in config.layers for shard in layer.shards]
+    headers = _headers(path, config, shards) if origin is None else {}
     with _collector_paused():
         index_raw = load(index_path, max_bytes=LARGEST_INDEX)
         index = parse_index(index_raw, str(index_path), config.num_tokens)
     config = settle_counts(config, raw, str(config_path), index)
-    return Artifact(path, config, index, index.warnings, headers)
+    return Artifact(path, config, index, index.warnings, headers, origin)
 
 
 @contextmanager
@@ -109,61 +138,32 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def find_artifacts(src: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """The model directories at `src`: itself, or its children by name.
-
-    A model directory is one with a config.json. Raises `ArtifactNotFoundError`.
-    """
-    src = Path(src)
-    if os.path.lexists(src / CONFIG_NAME):
-        return (src,)
-    children = _model_directories(src)
-    if not children:
-        raise ArtifactNotFoundError(
-            f"{src} holds no {CONFIG_NAME}, and no directory in it does. Expected one model's "
-            f"directory ({CONFIG_NAME}, {INDEX_NAME}, shards) or the parent of several."
-            + _hint(src)
-        )
-    return children
-
-
-def _model_directories(src: Path) -> tuple[Path, ...]:
-    try:
-        children = sorted(src.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactNotFoundError(
-            f"{src} is not a directory. Expected one model's directory ({CONFIG_NAME}, "
-            f"{INDEX_NAME}, shards) or the parent of several. Check the path."
-        ) from None
-    except OSError as error:
-        raise unreadable(src, error) from None
-    return tuple(child for child in children if os.path.lexists(child / CONFIG_NAME))
-
-
-def _hint(src: Path) -> str:
-    inner = src / "annotated_traces_reprs"
-    if os.path.isdir(inner):
-        return f" Give {inner} instead."
-    if os.path.exists(src / INDEX_NAME):
-        return f" {src} has an {INDEX_NAME} only: its writing or download did not finish."
-    return ""
-
-
-def _headers(path: Path, config: Config) -> dict[str, ShardHeader]:
-    shards = [shard for layer in config.layers for shard in layer.shards]
+def _headers(
+    path: Path, config: Config, shards: list[Shard], origin: HubDirectory | None = None
+) -> dict[str, ShardHeader]:
     missing = [shard.file for shard in shards if not os.path.exists(path / shard.file)]
     if missing:
         raise MissingShardsError(
-            f"{path}: {len(missing)} of {len(shards)} shards listed in {CONFIG_NAME} are missing: "
-            f"{', '.join(missing)}. A directory of the published dataset is completed by: "
-            f"hf download {_DATASET} --repo-type dataset --local-dir . "
-            f"--include 'annotated_traces_reprs/{os.path.basename(os.path.abspath(path))}/*'"
+            f"{origin or path}: {len(missing)} of {len(shards)} shards listed in {CONFIG_NAME} are "
+            f"missing: {', '.join(missing)}. {_completion(path, origin)}"
         )
     _refuse_same_file(path, shards)
     headers = {shard.file: read_header(path / shard.file) for shard in shards}
     for shard in shards:
         _check_header(path / shard.file, shard, headers[shard.file], config)
     return headers
+
+
+def _completion(path: Path, origin: HubDirectory | None) -> str:
+    if origin is not None:
+        return (
+            f"Expected the dataset to have them; what it has is fetched by: {origin.fetch_command}"
+        )
+    return (
+        f"A directory of the published dataset is completed by: hf download {_DATASET} "
+        "--repo-type dataset --local-dir . "
+        f"--include 'annotated_traces_reprs/{os.path.basename(os.path.abspath(path))}/*'"
+    )
 
 
 def _refuse_same_file(path: Path, shards: list[Shard]) -> None:

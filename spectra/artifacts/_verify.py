@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spectra.artifacts._hub import Place
 from spectra.artifacts._open import Artifact, open_artifact
 from spectra.artifacts.layout import CONFIG_NAME, INDEX_NAME, Layer
 from spectra.files import unreadable
@@ -59,12 +60,14 @@ class VerifyReport:
     warnings: tuple[str, ...]
 
 
-def verify_artifact(path: str | os.PathLike[str]) -> VerifyReport:
+def verify_artifact(place: str | Place) -> VerifyReport:
     """Everything `open_artifact` checks, and each file's hash and each layer's non-finite rows.
 
-    Raises what `open_artifact` raises; non-finite rows are reported, not raised.
+    From the hub all of it is fetched. Raises what `open_artifact` and `fetched` raise; non-finite
+    rows are reported, not raised.
     """
-    artifact = open_artifact(path)
+    artifact = open_artifact(place)
+    artifact = artifact.fetched(artifact.config.layers)
     names = [CONFIG_NAME, INDEX_NAME, *artifact.headers]
     files = tuple(_digest(artifact.path, name) for name in names)
     layers = tuple(_check(artifact, layer) for layer in artifact.config.layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,12 +43,12 @@ class RowReader:
         self,
         directory: Path,
         layer: Layer,
-        headers: Sequence[ShardHeader],
+        headers: Mapping[str, ShardHeader],
         dtype: str,
         dim: int,
         without: Sequence[int] = (),
     ) -> None:
-        """Of rows stored with width dim, `without` some of their dimensions."""
+        """Of rows stored with width dim, `without` some of their dimensions; `headers` by file."""
         self.dtype = DTYPES[dtype]
         self.columns = np.setdiff1d(np.arange(dim), np.array(without, np.int64))
         self.dim, self._width = len(self.columns), dim
@@ -56,10 +56,11 @@ class RowReader:
         self._starts = [shard.token_start for shard in layer.shards]
         self._ends = [shard.token_end for shard in layer.shards]
         self._paths = [directory / shard.file for shard in layer.shards]
-        self._headers = headers
+        self._known, self._headers = headers, list[ShardHeader]()
         self._handles: list[int] = []
 
     def __enter__(self) -> RowReader:
+        self._headers = [self._known[path.name] for path in self._paths]
         try:
             for path, header in zip(self._paths, self._headers, strict=True):
                 self._handles.append(open_for_reading(path))

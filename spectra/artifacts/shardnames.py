@@ -17,7 +17,7 @@ def shard_name(layer: int, number: int) -> str:
 
 def check_shard_name(name: str, where: str) -> None:
     """Raise `ShardNameError` unless `name` is the plain name of a file in the same directory."""
-    fault = _fault(name)
+    fault = fault_in_name(name)
     if fault:
         raise ShardNameError(
             f"{where}: the shard name {name[:80]!a} {fault}. Expected the plain name of a file "
@@ -35,7 +35,8 @@ def check_layer_in_name(name: str, layer: int, where: str) -> None:
         )
 
 
-def _fault(name: str) -> str | None:
+def fault_in_name(name: str) -> str | None:
+    """What keeps `name` from being the plain name of a file; None where nothing does."""
     if "\0" in name:
         return "holds a NUL"
     if "/" in name or "\\" in name:

@@ -98,22 +98,24 @@ def baselines(
             f"the convention {config.chosen.name!r} normalises rows by their group, for which "
             "there are no baselines. Expected one that does not."
         )
-    backend, one = select_backend(config.backend, config.precision), opened_one(source)
+    backend = select_backend(config.backend, config.precision)
+    one = opened_one(source).fetched()
     names, odd = category_names(config, one.samples)
     steps, blocks = Steps.of(one.samples, names), Blocks.of(one.samples)
-    with one.artifact.open_rows(one.layer, config.drop_dims) as reader:
-        left_out = tokens_left_out(one.artifact, reader, steps, config, progress)
-        rows = pooled_rows(source.pool, StepTokens.of(steps, left_out.tokens), 1, "step")
-        labelings = Labelings.of(rows, permutations, config.seed)
-        if not labelings.counts:
-            raise UsageError(
-                f"{source.path} has no two segments, nor two categories, of 32 rows or more under "
-                "every permutation. Expected more rows, or fewer categories (--categories)."
-            )
-        itemsize = 8 if rows.pool == "mean" else reader.dtype.itemsize
-        samples = labelings.draws(config.repeats, config.seed)
-        plan = PoolPlan.of_samples(rows, reader.dim, itemsize, samples, weighs=False)
-        check_draws(plan, config, source.path)
+    reader = one.artifact.open_rows(one.layer, config.drop_dims)
+    left_out = tokens_left_out(one.artifact, reader, steps, config, progress)
+    rows = pooled_rows(source.pool, StepTokens.of(steps, left_out.tokens), 1, "step")
+    labelings = Labelings.of(rows, permutations, config.seed)
+    if not labelings.counts:
+        raise UsageError(
+            f"{source.path} has no two segments, nor two categories, of 32 rows or more under "
+            "every permutation. Expected more rows, or fewer categories (--categories)."
+        )
+    itemsize = 8 if rows.pool == "mean" else reader.dtype.itemsize
+    samples = labelings.draws(config.repeats, config.seed)
+    plan = PoolPlan.of_samples(rows, reader.dim, itemsize, samples, weighs=False)
+    check_draws(plan, config, source.path)
+    with reader:
         result = evaluate_samples(plan, reader, config, backend, progress, blocks)
     if len(result.bad):
         raise NonFiniteRowsError(

@@ -21,7 +21,9 @@ EXAMPLE = "spectra baselines annotated_traces_reprs/qwen3-4b-thinking-2507 --per
 From = Annotated[
     str,
     typer.Argument(
-        metavar="SRC[@LAYER][:POOL]", help="A model directory, with a saved layer and a pool."
+        metavar="SRC[@LAYER][:POOL]",
+        help="A model directory, of the hub too (hf://datasets/OWNER/NAME[@REVISION]/PATH), with a "
+        "saved layer and a pool.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="baselines.json and baselines.csv go here.")]

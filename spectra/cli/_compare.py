@@ -26,7 +26,8 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SRC[@LAYER][:POOL]...",
-        help="Model directories, each with a saved layer and a pool of its own where wanted.",
+        help="Model directories, of the hub too (hf://datasets/OWNER/NAME[@REVISION]/PATH), each "
+        "with a saved layer and a pool of its own where wanted.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="comparison.json and comparison.csv go here.")]

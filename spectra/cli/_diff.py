@@ -11,7 +11,7 @@ import typer
 from spectra.cli import _options as options
 from spectra.cli._text import complain, document, say
 from spectra.errors import MissingFileError, UsageError
-from spectra.labels import shortened
+from spectra.printable import shortened
 
 if TYPE_CHECKING:
     from spectra.cli._pairs import Pair

@@ -17,18 +17,18 @@ from spectra.pipeline import output_directories
 from spectra.preparation import Prepared, prepare
 
 
-def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json: bool) -> str:
+def dry_run(src: str | Path, out: Path, config: RunConfig, tell: Progress, *, as_json: bool) -> str:
     """The description as text or as a JSON document; opens and plans everything, writes nothing."""
     backend = select_backend(config.backend, config.precision)
     models = []
-    for path, target in output_directories(find_artifacts(src), out).items():
-        prepared = prepare(path, config, backend, tell)
+    for place, target in output_directories(find_artifacts(src), out).items():
+        prepared = prepare(place, config, backend, tell)
         rates = measure(backend, prepared.artifact.config.hidden_dim)
         seconds = sum(estimated_seconds(plan, rates) for plan in prepared.plans)
         models.append(
             {
                 "model": prepared.artifact.config.model,
-                "source": str(path),
+                "source": str(place),
                 "out": str(target),
                 "reads": _reads(prepared),
                 "writes": _writes(prepared, config),
@@ -45,9 +45,12 @@ def dry_run(src: Path, out: Path, config: RunConfig, tell: Progress, *, as_json:
 
 def _reads(prepared: Prepared) -> list[dict[str, Any]]:
     artifact = prepared.artifact
-    names = ["config.json", "index.json"]
-    names += [shard.file for layer in prepared.layers for shard in layer.shards]
-    return [{"file": name, "bytes": (artifact.path / name).stat().st_size} for name in names]
+    sizes = {name: (artifact.path / name).stat().st_size for name in ("config.json", "index.json")}
+    sizes |= {s.file: artifact.size_of(s) for layer in prepared.layers for s in layer.shards}
+    return [
+        {"file": name, "bytes": size, "download": not (artifact.path / name).exists()}
+        for name, size in sizes.items()
+    ]
 
 
 def _writes(prepared: Prepared, config: RunConfig) -> list[str]:
@@ -64,11 +67,13 @@ def _writes(prepared: Prepared, config: RunConfig) -> list[str]:
 
 def _text(model: dict[str, Any]) -> str:
     size = sum(read["bytes"] for read in model["reads"])
+    absent = sum(read["bytes"] for read in model["reads"] if read["download"])
+    fetch = f", {size_text(absent)} of it to be downloaded" if absent else ""
     files = "\n".join(f"    {read['file']}" for read in model["reads"])
     writes = "\n".join(f"    {name}" for name in model["writes"])
     return (
         f"Dry run of {model['model']}: nothing is written.\n"
-        f"  would read {size_text(size)} from {model['source']}/\n{files}\n"
+        f"  would read {size_text(size)} from {model['source']}/{fetch}\n{files}\n"
         f"  would write to {model['out']}/\n{writes}\n"
         f"  memory  {memory_text(model['planned_bytes'])}, in {model['passes']} "
         "pass(es) over the shards, beside about 0.4 GB for Python, JAX and blocks\n"

@@ -113,6 +113,15 @@ Fresh = Annotated[
     bool | None,
     typer.Option("--fresh", help="Delete what DIR holds of an artifact and start over."),
 ]
+PushLayout = Annotated[
+    bool | None,
+    typer.Option(
+        "--push-layout",
+        help="Write README.md, the card of a dataset, beside DIR: of all artifacts there, so that "
+        "the folder can be uploaded to the hub as it is. Another README.md is never replaced.",
+        rich_help_panel=_WHAT,
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -135,6 +144,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     max_tokens_per_batch: MaxTokens = None,
     backend: options.BackendChoice = None,
     fresh: Fresh = None,
+    push_layout: PushLayout = None,
     dry_run: DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -153,6 +163,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "max_tokens_per_batch": max_tokens_per_batch,
         "backend": backend,
         "fresh": fresh,
+        "push_layout": push_layout,
     }
     given = {name: value for name, value in choices.items() if value is not None}
     config = ExtractConfig(traces=traces, model=model, out=out, **given)

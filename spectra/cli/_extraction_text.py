@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -60,6 +62,7 @@ def done(result: Extraction) -> dict[str, Any]:
         "computed_tokens": result.computed_tokens,
         "seconds": round(result.seconds, 3),
         "log": None if result.log is None else str(result.log),
+        "card": None if result.card is None else str(result.card),
         "alignment": _alignment(result.reports),
         "warnings": list(result.warnings),
     }
@@ -79,7 +82,17 @@ def done_text(found: Mapping[str, Any]) -> str:
         f"{found['model']}: {found['samples']:,} traces, {found['steps']:,} steps, "
         f"{found['rows']:,} rows of layer {layers}, {size_text(found['bytes'])}. {how}\n"
         f"{_alignment_text(found['alignment'])}\n"
-        f"Hidden states: {found['path']}/"
+        f"Hidden states: {found['path']}/{_card_text(found['card'])}"
+    )
+
+
+def _card_text(card: str | None) -> str:
+    if card is None:
+        return ""
+    folder = shlex.quote(os.path.dirname(card))
+    return (
+        f"\nDataset card: {card}; the folder is shared by\n"
+        f"  hf upload OWNER/NAME {folder} --repo-type dataset"
     )
 
 

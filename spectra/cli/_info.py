@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spectra.cli import _options as options
 from spectra.cli._progress import progress
-from spectra.cli._text import complain, document, duration_text, memory_text, say, size_text
-from spectra.labels import printable
+from spectra.cli._text import (
+    complain,
+    document,
+    duration_text,
+    memory_text,
+    say,
+    size_text,
+)
+from spectra.printable import printable
 
 if TYPE_CHECKING:
-    from spectra.artifacts import Artifact, Step
+    from spectra.artifacts import Artifact
     from spectra.backend import Backend
     from spectra.preparation import Prepared
 
 EXAMPLE = "spectra info annotated_traces_reprs"
 
 _MOST_LABELS = 40
+_COUNTS = ("traces", "steps", "tokens")
 
 
 def info(src: options.Source, json: options.Json = False) -> None:
@@ -32,9 +38,9 @@ def info(src: options.Source, json: options.Json = False) -> None:
     backend = select_backend()
     models = []
     with progress() as tell:
-        for number, path in enumerate(paths := find_artifacts(src)):
-            tell(f"opening {printable(path.name)}", number, len(paths))
-            prepared = prepare(path, RunConfig(), backend)
+        for number, place in enumerate(places := find_artifacts(src)):
+            tell(f"opening {printable(place.name)}", number, len(places))
+            prepared = prepare(place, RunConfig(), backend)
             estimate = _estimate(prepared, backend)
             models.append(_content(prepared.artifact) | {"estimate": estimate})
     if json:
@@ -45,6 +51,8 @@ def info(src: options.Source, json: options.Json = False) -> None:
 
 
 def _content(artifact: Artifact) -> dict[str, Any]:
+    from spectra.tally import tally
+
     config = artifact.config
     steps = [step for sample in artifact.index.samples for step in sample.steps]
     layers = [
@@ -53,13 +61,13 @@ def _content(artifact: Artifact) -> dict[str, Any]:
             "primary": layer.index == config.layer,
             "final_norm": layer.final_norm,
             "shards": len(layer.shards),
-            "bytes": sum((artifact.path / shard.file).stat().st_size for shard in layer.shards),
+            "bytes": sum(map(artifact.size_of, layer.shards)),
         }
         for layer in config.layers
     ]
     return {
         "model": config.model,
-        "path": str(artifact.path),
+        "path": str(artifact.origin or artifact.path),
         "hidden_dim": config.hidden_dim,
         "storage_dtype": config.storage_dtype,
         "samples": config.num_samples,
@@ -68,21 +76,10 @@ def _content(artifact: Artifact) -> dict[str, Any]:
         "step_tokens": sum(step.token_end - step.token_start for step in steps),
         "bytes": sum(layer["bytes"] for layer in layers),
         "layers": layers,
-        "segments": _tally("segment", ((step.segment, step) for step in steps)),
-        "categories": _tally("category", ((step.category, step) for step in steps)),
+        "segments": tally("segment", artifact.index.samples),
+        "categories": tally("category", artifact.index.samples),
         "warnings": list(artifact.warnings),
     }
-
-
-def _tally(name: str, labelled: Iterable[tuple[str | None, Step]]) -> list[dict[str, Any]]:
-    """Steps and tokens of each label, most tokens first."""
-    steps: defaultdict[str | None, int] = defaultdict(int)
-    tokens: defaultdict[str | None, int] = defaultdict(int)
-    for label, step in labelled:
-        steps[label] += 1
-        tokens[label] += step.token_end - step.token_start
-    order = sorted(steps, key=lambda label: (-tokens[label], label or ""))
-    return [{name: label, "steps": steps[label], "tokens": tokens[label]} for label in order]
 
 
 def _estimate(prepared: Prepared, backend: Backend) -> dict[str, Any]:
@@ -127,12 +124,12 @@ def _show(model: dict[str, Any]) -> None:
 def _label_table(model: dict[str, Any]) -> Any:
     from spectra.cli._summary import label_cell, new_table
 
-    table = new_table("Segments and categories, as labelled", "label", "steps", "tokens")
+    table = new_table("Segments and categories, as labelled", "label", *_COUNTS)
     for kind, none in (("segment", "(none)"), ("category", "unlabelled")):
         entries = model["segments" if kind == "segment" else "categories"]
         for entry in entries[:_MOST_LABELS]:
             label = none if entry[kind] is None else entry[kind]
-            table.add_row(label_cell(label), f"{entry['steps']:,}", f"{entry['tokens']:,}")
+            table.add_row(label_cell(label), *(f"{entry[count]:,}" for count in _COUNTS))
         if len(entries) > _MOST_LABELS:
             table.add_row(f"… and {len(entries) - _MOST_LABELS} more")
         table.add_section()

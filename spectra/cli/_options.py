@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
@@ -241,9 +240,11 @@ MaxMemory = Annotated[
         rich_help_panel=_MACHINE,
     ),
 ]
-Source = Annotated[
-    Path, typer.Argument(metavar="SRC", help="A model directory, or the parent of several.")
-]
+SOURCE_HELP = (
+    "A model directory, or the parent of several; hf://datasets/OWNER/NAME[@REVISION]/PATH for one "
+    "of the hub."
+)
+Source = Annotated[str, typer.Argument(metavar="SRC", help=SOURCE_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and nothing else.")]
 

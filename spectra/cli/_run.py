@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 EXAMPLE = "spectra run annotated_traces_reprs --out spectral_metrics --pools all,mean --bins 5"
 
 SourceOrDefault = Annotated[
-    Path | None,
+    str | None,
     typer.Argument(
         metavar="SRC",
-        help="A model directory, or the parent of several.",
+        help=options.SOURCE_HELP,
         show_default="./annotated_traces_reprs if present, else embedded states of SmolLM2-135M",
     ),
 ]

@@ -11,7 +11,7 @@ EMBEDDED = Path(__file__).parents[1] / "embedded"
 """The parent of the embedded model directory; `make embedded` writes it anew."""
 
 
-def source(given: Path | None, *, quiet: bool) -> Path:
+def source(given: str | None, *, quiet: bool) -> str | Path:
     """SRC as given; else ./annotated_traces_reprs where that exists; else the embedded default.
 
     Says on stderr which one is used.

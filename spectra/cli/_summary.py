@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spectra.display import number
-from spectra.labels import printable, shortened
+from spectra.printable import printable, shortened
 
 if TYPE_CHECKING:
     from spectra.grouping import Group

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import typer
 
-from spectra.labels import printable
+from spectra.printable import printable
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spectra.cli import _options as options
 from spectra.cli._progress import progress
 from spectra.cli._text import complain, document, say
-from spectra.labels import printable
+from spectra.printable import printable
 
 if TYPE_CHECKING:
     from spectra.artifacts import LayerCheck, VerifyReport
@@ -27,9 +27,9 @@ def verify(src: options.Source, json: options.Json = False, quiet: options.Quiet
 
     reports = []
     with progress(quiet) as tell:
-        for path in find_artifacts(src):
-            tell(f"verifying {printable(path.name)}", 0, 0)
-            reports.append(verify_artifact(path))
+        for place in find_artifacts(src):
+            tell(f"verifying {printable(place.name)}", 0, 0)
+            reports.append(verify_artifact(place))
     if json:
         document(strict_json.dumps({"models": [_as_document(report) for report in reports]}))
     elif not quiet:

@@ -81,6 +81,10 @@ class Prospect:
     metrics: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    def fetched(self) -> Prospect:
+        """With the sources' rows there to be read."""
+        return replace(self, sources=tuple(one.fetched() for one in self.sources))
+
     def left_out(self) -> dict[Group, tuple[int, ...]]:
         """The rows, by source, of the groups that are too small in one of them."""
         groups = dict.fromkeys(itertools.chain(*self.sizes))
@@ -118,6 +122,8 @@ def prospect(
             "standard errors. Expected one that does not normalise rows, and 'first-order'."
         )
     found = opened(sources)
+    if config.looks_first:
+        found = tuple(one.fetched() for one in found)
     names, odd = category_names(config, [s for one in found for s in one.samples])
     rows = tuple(_rows(one, names, config, progress) for one in found)
     sizes = tuple(one.sizes(one.atoms.basic_groups()) for one in rows)
@@ -154,7 +160,7 @@ def compare(
     """
     config = config or RunConfig()
     backend = select_backend(config.backend, config.precision)
-    plan = prospect(sources, config, most, progress)
+    plan = prospect(sources, config, most, progress).fetched()
     blocks = Blocks.of(named_problems(plan.sources))
     measured = []
     for one, rows, sizes in zip(plan.sources, plan.rows, plan.sizes, strict=True):
@@ -182,8 +188,8 @@ def _told(sources: Sequence[Opened], metrics: Sequence[str]) -> list[str]:
 
 def _rows(one: Opened, names: CappedNames, config: RunConfig, progress: Progress) -> PooledRows:
     steps = Steps.of(one.samples, names)
-    with one.artifact.open_rows(one.layer, config.drop_dims) as reader:
-        left_out = tokens_left_out(one.artifact, reader, steps, config, progress)
+    reader = one.artifact.open_rows(one.layer, config.drop_dims)
+    left_out = tokens_left_out(one.artifact, reader, steps, config, progress)
     return pooled_rows(one.source.pool, StepTokens.of(steps, left_out.tokens), 1, "step")
 
 

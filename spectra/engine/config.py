@@ -132,6 +132,11 @@ class RunConfig:
         """Whether standard errors are found: not where rows are normalised by their group."""
         return self.jackknife != "off" and not self.chosen.row_norm
 
+    @property
+    def looks_first(self) -> bool:
+        """Whether states are looked at before anything is planned: they decide what is left out."""
+        return self.nonfinite != "null" or self.drop_norms > 0
+
     def asdict(self) -> dict[str, Any]:
         """The options as plain JSON values."""
         options = asdict(self)

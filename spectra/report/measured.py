@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spectra.display import SHOWN, number, with_error
-from spectra.labels import printable
 from spectra.outputs.walk import matched_entries
+from spectra.printable import printable
 from spectra.report.rows import BASIC
 from spectra.report.sources import Names, Shown
 from spectra.results import PoolMetrics

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from spectra.grouping import Group
-from spectra.labels import printable
 from spectra.outputs.walk import basic_entries, curves
+from spectra.printable import printable
 from spectra.report.sources import Names, Shown
 from spectra.report.values import Fields, of_draws, of_record
 from spectra.results import PoolMetrics

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spectra.errors import UsageError
-from spectra.labels import shortened
+from spectra.printable import shortened
 from spectra.results import ModelResult, PoolMetrics, load
 
 MODELS = 6

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from spectra.display import SHOWN, html_table, text_table, with_error
 from spectra.grouping import Group
-from spectra.labels import shortened
+from spectra.printable import shortened
 from spectra.record import Record
 
 _HEADINGS = ("group", "rows", *SHOWN, "ceiling", "status")

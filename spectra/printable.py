@@ -1,4 +1,4 @@
-"""Labels from data, made harmless for a reader's eyes."""
+"""Text from data made harmless to show."""
 
 from __future__ import annotations
 

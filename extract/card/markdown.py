@@ -1,0 +1,35 @@
+"""Markdown and YAML from text that may be hostile: labels, names and records of other people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from spectra.printable import shortened
+
+_WIDTH = 80
+_ACTIVE = re.compile(r"[!#$&*.:<>@\[\\\]^_`{|}~]")
+
+
+def escaped(value: object) -> str:
+    """A value as Markdown that shows it and does nothing else: no markup, tag, link or cell's end.
+
+    Control characters are shown as escapes; beyond 80 characters it is cut.
+    """
+    return _ACTIVE.sub(r"\\\g<0>", shortened(str(value), _WIDTH))
+
+
+def quoted(text: str) -> str:
+    """A text as a scalar of YAML, whose double quotes have JSON's escapes."""
+    return json.dumps(shortened(text, _WIDTH), ensure_ascii=False)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table under a head that is Markdown already; the cells are escaped."""
+    lines = [head, ["---"] * len(head), *([_cell(value) for value in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else escaped(value)
