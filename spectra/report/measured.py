@@ -58,26 +58,22 @@ def primary(shown: Shown) -> PoolMetrics:
 
 
 def convention(models: Sequence[Shown]) -> str:
-    """The definition of the metrics, for captions."""
-    found = list(
-        dict.fromkeys(
-            f"Convention {one['name']}: {one['source']}" + _range(one)
-            for one in (primary(shown).basic["convention"] for shown in models)
-        )
-    )
-    if len(found) > 1:
-        return "The models were run under different conventions: do not compare them."
-    return f"{found[0]}."
+    """The name of the metrics' definition, for captions."""
+    found = list(dict.fromkeys(str(one["name"]) for one in _conventions(models)))
+    return f"Convention: {', '.join(found)}."
 
 
-def _range(one: dict[str, Any]) -> str:
-    ranks = one["alpha_ranks"]
-    return "" if ranks is None else f"; alpha on ranks {ranks[0]} to {ranks[1]}"
+def _conventions(models: Sequence[Shown]) -> list[dict[str, Any]]:
+    return [primary(shown).basic["convention"] for shown in models]
 
 
 def sentences(models: Sequence[Shown]) -> list[str]:
-    """How standard errors were found, what was left out, which options were given."""
+    """How metrics are defined, how standard errors were found, what was left out."""
     found = []
+    for one in {one["name"]: one for one in _conventions(models)}.values():
+        ranks = one["alpha_ranks"]
+        fit = "" if ranks is None else f"; alpha_req is fitted on ranks {ranks[0]} to {ranks[1]}"
+        found.append(f"Convention {one['name']}: {one['source']}{fit}.")
     for shown in models:
         pool, name = primary(shown), f"{shown.name}: "
         errors, left = pool.basic["standard_errors"], pool.basic["left_out"]
@@ -104,6 +100,8 @@ def warnings(models: Sequence[Shown], unfinished: Sequence[str]) -> list[str]:
     """What a reader must know before comparing numbers."""
     found = [f"{place} has no run.json: its run did not finish, and it is not shown."
              for place in unfinished]  # fmt: skip
+    if len({one["name"] for one in _conventions(models)}) > 1:
+        found.append("The models were run under different conventions: do not compare them.")
     for shown in models:
         found += [f"{shown.name}: {printable(text)}" for text in shown.result.warnings]
         pool = primary(shown)

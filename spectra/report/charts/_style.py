@@ -52,9 +52,16 @@ def layered(*charts: alt.Chart) -> alt.LayerChart:
 
 
 def metric_fields(chart: alt.Chart) -> alt.Chart:
-    """With `value`, `low` and `high` of the metric chosen, rows without a value left out."""
+    """With `value`, `low`, `high` and, in words, `interval` of the metric chosen.
+
+    Rows without a value are left out.
+    """
     return chart.transform_calculate(
-        value="datum[metric]", low="datum[metric + '_low']", high="datum[metric + '_high']"
+        value="datum[metric]",
+        low="datum[metric + '_low']",
+        high="datum[metric + '_high']",
+        interval="isValid(datum.low) ? "
+        f"format(datum.low, '{FORMAT}') + ' to ' + format(datum.high, '{FORMAT}') : 'none'",
     ).transform_filter("isValid(datum.value)")
 
 
@@ -98,7 +105,7 @@ def tooltips(*fields: tuple[str, str]) -> list[alt.Tooltip]:
     ]
 
 
-INTERVAL_TIPS = (("value:Q", "value"), ("low:Q", "95 % from"), ("high:Q", "to"))
+INTERVAL_TIPS = (("value:Q", "value"), ("interval:N", "95 % interval"))
 
 
 def config() -> dict[str, Any]:
@@ -122,6 +129,7 @@ def config() -> dict[str, Any]:
             "labelFontSize": 12,
             "titleFontSize": 12,
         },
+        "axisXQuantitative": {"tickCount": {"expr": "ceil(width / 70)"}},
         "legend": {
             "orient": "top",
             "direction": "horizontal",

@@ -45,7 +45,8 @@ class Figure:
     ) -> Figure:
         """From an Altair chart of the data named "rows", as wide as its place."""
         spec = chart.properties(width="container").to_dict()
-        spec |= {"config": config()}
+        fitting = {"type": "fit-x", "contains": "padding"}
+        spec |= {"config": config(), "autosize": fitting}
         controls = [one["name"] for one in spec["params"]]
         return cls(name, title, about, alternative, controls, rows, spec)
 

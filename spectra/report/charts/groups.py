@@ -29,9 +29,10 @@ _STEP = 13
 
 def figure(models: list[str], rows: Sequence[Fields]) -> Figure:
     """A line for each group: value and interval, all rows and matched count one below the other."""
+    groups = order(rows)
     base = metric_fields(alt.Chart(ROWS).transform_filter(IN_POOL).transform_filter(IN_LAYER))
     base = base.transform_calculate(line="datum.model + '\\n' + datum.counts").encode(
-        y=alt.Y("group:N", title=None, sort=order(rows)).axis(ticks=False, domain=False),
+        y=alt.Y("group:N", title=None, sort=groups).axis(ticks=False, domain=False),
         yOffset=alt.YOffset(
             "line:N", sort=[f"{m}\n{c}" for m in models for c in (AS_THEY_COME, MATCHED)]
         ),
@@ -56,7 +57,7 @@ def figure(models: list[str], rows: Sequence[Fields]) -> Figure:
     chart = (
         layered(base.mark_rule(strokeWidth=1.5, opacity=0.7).encode(*ends), points)
         .add_params(*chosen("pool", "layer", "metric"))
-        .properties(height=alt.Step(_STEP, **{"for": "offset"}), title=METRIC_TITLE)
+        .properties(height=_STEP * 2 * len(models) * len(groups), title=METRIC_TITLE)
     )
     return Figure.of(
         chart,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
+from spectra.outputs.diagnostics import INFLUENTIAL
 from spectra.report.charts._style import IN_LAYER, IN_POOL, ROWS, by_model, chosen, tooltips
 from spectra.report.charts.figure import Figure
 from spectra.report.values import Fields
@@ -32,11 +33,10 @@ def figure(models: list[str], rows: Sequence[Fields]) -> Figure:
             ),
         )
         .add_params(*chosen("pool", "layer", "group"))
-        .properties(height=alt.Step(22))
+        .properties(height=22 * INFLUENTIAL * len(models))
     )
     if len(models) > 1:
         chart = chart.encode(yOffset=alt.YOffset("model:N", sort=models))
-        chart = chart.properties(height=alt.Step(11, **{"for": "offset"}))
     return Figure.of(
         chart,
         rows,

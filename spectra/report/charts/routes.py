@@ -60,12 +60,11 @@ def figure(models: list[str], rows: Sequence[Fields], groups: list[str]) -> Figu
             domain=names, range=list(SHAPES[: len(names)])
         ),
     )
-    step = alt.Step(_STEP / 2, **{"for": "offset"}) if several else alt.Step(_STEP)
     order = f" Within a group, models from top to bottom: {', '.join(models)}." if several else ""
     chart = (
         layered(span, points)
         .add_params(*chosen("pool", "layer"))
-        .properties(height=step, title="effective rank")
+        .properties(height=_STEP * len(groups) * (1 + len(models)) // 2, title="effective rank")
     )
     return Figure.of(
         chart,
