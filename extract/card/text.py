@@ -6,10 +6,10 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import islice
 
-from extract.card.markdown import escaped, quoted, table
 from extract.store.identity import leaves
 from extract.store.standing import RECORD_NAME
 from spectra.artifacts import Artifact, Layer
+from spectra.markdown import escaped, quoted, table
 from spectra.tally import Kind, tally
 
 MARKER = "<!-- Written by spectra extract --push-layout, anew each time while this line stands. -->"

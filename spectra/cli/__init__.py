@@ -13,7 +13,18 @@ from typing import Annotated
 import typer
 
 from spectra._version import __version__
-from spectra.cli import _baselines, _compare, _diff, _extract, _info, _run, _traces, _verify
+from spectra.cli import (
+    _baselines,
+    _compare,
+    _diff,
+    _extract,
+    _info,
+    _report,
+    _run,
+    _table,
+    _traces,
+    _verify,
+)
 from spectra.cli._guard import INTERRUPTED, guarded
 from spectra.cli._text import escape_on_streams
 
@@ -55,6 +66,8 @@ for _name, _command, _example in (
     ("run", _run.run, _run.EXAMPLE),
     ("compare", _compare.compare, _compare.EXAMPLE),
     ("baselines", _baselines.baselines, _baselines.EXAMPLE),
+    ("report", _report.report, _report.EXAMPLE),
+    ("table", _table.table, _table.EXAMPLE),
     ("info", _info.info, _info.EXAMPLE),
     ("verify", _verify.verify, _verify.EXAMPLE),
     ("diff", _diff.diff, _diff.EXAMPLE),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from spectra.errors import UsageError
 from spectra.printable import shortened
-from spectra.results import ModelResult, PoolMetrics, load
+from spectra.results import ModelResult, PoolMetrics, Results
 
 MODELS = 6
 """Most models of a page: as many as there are colours that everyone can tell apart."""
@@ -64,35 +62,17 @@ class Names:
         return self._shown[thing]
 
 
-def shown_models(outs: Sequence[str | Path]) -> tuple[Shown, ...]:
-    """The models of these directories, each a run's or the parent of several.
-
-    Raises:
-        UsageError: they are more than a page can tell apart.
-        InputError: what `spectra.load` raises.
-    """
-    found = [model for out in outs for model in load(out).values()]
-    unique = list({model.path.resolve(): model for model in found}.values())
-    if len(unique) > MODELS:
+def shown_models(results: Results) -> tuple[Shown, ...]:
+    """The models of the results; raises `UsageError` where they are more than a page can tell."""
+    if len(results) > MODELS:
         raise UsageError(
-            f"{len(unique)} models were given. Expected at most {MODELS}, which is how many "
+            f"{len(results)} models were given. Expected at most {MODELS}, which is how many "
             "colours a reader can tell apart; give fewer, or several reports."
         )
-    return tuple(
-        Shown(name, model, _detailed(model))
-        for name, model in zip(_names(unique), unique, strict=True)
-    )
-
-
-def _names(models: Sequence[ModelResult]) -> list[str]:
-    """The directories' names, with as much of their paths as tells them apart."""
     names = Names()
-    wholes = [str(model.path.resolve()) for model in models]
-    for depth in range(1, max((len(m.path.resolve().parts) for m in models), default=1)):
-        paths = ["/".join(model.path.resolve().parts[-depth:]) for model in models]
-        if max(Counter(paths).values()) == 1:
-            return [names.of(whole, path) for whole, path in zip(wholes, paths, strict=True)]
-    return [names.of(whole, whole) for whole in wholes]
+    return tuple(
+        Shown(names.of(name, name), model, _detailed(model)) for name, model in results.items()
+    )
 
 
 def _detailed(model: ModelResult) -> tuple[int, ...]:

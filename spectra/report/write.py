@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spectra.atomic import write_bytes
 from spectra.extras import require
-from spectra.results import load
+from spectra.results import load_all
 
 EXTRA = "report"
 PACKAGES = ("altair", "jinja2", "vl_convert")
@@ -48,9 +48,10 @@ def write_report(
 
     with ThreadPoolExecutor(1) as beside:
         bundle = beside.submit(libraries)
-        models, names = shown_models(outs), Names()
+        results = load_all(outs)
+        models, names = shown_models(results), Names()
         drawn = all_figures(models, names)
-        unfinished = [str(place) for out in outs for place in load(out).unfinished]
+        unfinished = [str(place) for place in results.unfinished]
         text = page(title, models, drawn, names, unfinished, bundle.result())
     write_bytes(Path(path), text.encode())
     pictures = [] if figures is None else write_pictures(drawn, Path(figures))

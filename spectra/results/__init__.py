@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spectra.results.loading import load as load
+from spectra.results.loading import load_all as load_all
 from spectra.results.model import ModelResult as ModelResult
 from spectra.results.model import Results as Results
 from spectra.results.pool import PoolMetrics as PoolMetrics

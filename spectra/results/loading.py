@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from spectra.errors import MissingFileError, ResultsNotFoundError
@@ -37,6 +38,30 @@ def load(path: str | Path) -> Results:
             "several. Run it again, or check the path."
         )
     return Results({place.name: _model(place) for place in finished}, unfinished)
+
+
+def load_all(paths: Sequence[str | Path]) -> Results:
+    """The results in several such places as one.
+
+    Each model is there once, by as much of its path as tells it from the others.
+
+    Raises what `load` raises.
+    """
+    loaded = [load(path) for path in paths]
+    models = {m.path.resolve(): m for results in loaded for m in results.values()}
+    return Results(
+        dict(zip(_distinct(list(models)), models.values(), strict=True)),
+        tuple(place for results in loaded for place in results.unfinished),
+    )
+
+
+def _distinct(paths: Sequence[Path]) -> list[str]:
+    """As many of the last parts of each path as make all of them different."""
+    for depth in range(1, max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
 
 
 def _model(path: Path) -> ModelResult:

@@ -27,7 +27,12 @@ def quoted(text: str) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table under a head that is Markdown already; the cells are escaped."""
-    lines = [head, ["---"] * len(head), *([_cell(value) for value in row] for row in rows)]
+    return grid(head, ([_cell(value) for value in row] for row in rows))
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of what is Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
