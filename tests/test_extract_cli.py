@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -59,19 +58,6 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[ExtractConfig]:
 
     monkeypatch.setattr(extract.pipeline, "run", fake)
     return found
-
-
-def test_the_example_parses(seen: list[ExtractConfig]) -> None:
-    result = call(*shlex.split(_extract.EXAMPLE)[1:])
-    assert result.exit_code == 0, result.output
-    assert seen == [
-        ExtractConfig(
-            traces=Path("traces.jsonl.xz"),
-            model="Qwen/Qwen3-4B-Thinking-2507",
-            out=Path("annotated_traces_reprs/qwen3-4b-thinking-2507"),
-            layers=(18, -1),
-        )
-    ]
 
 
 def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:

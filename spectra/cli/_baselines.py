@@ -96,7 +96,7 @@ def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 
 
 def _table(found: Baselines, metric: str) -> Table:
-    from spectra.cli._summary import label_cell, new_table
+    from spectra.cli._tables import label_cell, new_table
 
     one = found.source
     title = f"{one.source.path.name}, layer {one.layer.index}, pool {one.source.pool}: {metric}"

@@ -132,7 +132,7 @@ def _label(group: Group) -> str:
 
 
 def _table(found: Comparison, pair: Pair) -> Table:
-    from spectra.cli._summary import label_cell, new_table
+    from spectra.cli._tables import label_cell, new_table
 
     a, b = found.prospect.sources[pair.a], found.prospect.sources[pair.b]
     title = f"{_name(b)} less {_name(a)}"
