@@ -97,7 +97,7 @@ def flags() -> dict[str, Any]:
 
 def test_every_field_of_the_configuration_has_its_flag() -> None:
     names = {field.name for field in fields(ExtractConfig)}
-    assert set(flags()) == names | {"dry_run", "json", "quiet"}
+    assert set(flags()) == names | {"config_file", "dry_run", "json", "quiet"}
 
 
 def test_help_shows_the_configurations_defaults() -> None:

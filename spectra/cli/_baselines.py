@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra.cli import _options as options
+from spectra.cli._config import ConfigFile
 from spectra.cli._progress import progress
 from spectra.cli._results import deliver
 
@@ -34,6 +35,7 @@ SHOWN = ("rankme", "alpha_req")
 
 def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     source: From,
+    config_file: ConfigFile = None,
     out: Out = Path("baselines"),
     permutations: Permutations = 199,
     gaussians: Gaussians = 10,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spectra.cli import _options as options
+from spectra.cli._config import ConfigFile
 from spectra.cli._extraction_text import done, done_text, planned, planned_text
 from spectra.cli._progress import Progress, progress
 from spectra.cli._text import complain, document, say
@@ -125,6 +126,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     traces: Traces,
     model: Model,
     out: Out,
+    config_file: ConfigFile = None,
     revision: Revision = None,
     layers: Layers = None,
     final_norm: FinalNorm = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spectra.cli import _options as options
+from spectra.cli._config import ConfigFile, sources
 from spectra.cli._progress import progress
 from spectra.cli._source import source
 from spectra.cli._text import complain, document, say
@@ -43,7 +44,9 @@ Profile = Annotated[bool, typer.Option("--profile", help="Print where the time w
 
 
 def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
+    ctx: typer.Context,
     src: SourceOrDefault = None,
+    config_file: ConfigFile = None,
     out: Out = Path("spectral_metrics"),
     pools: options.Pools = None,
     layers: options.Layers = None,
@@ -116,7 +119,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
             out,
             config,
             command=("spectra", *sys.argv[1:]),
-            given=[name for name, value in choices.items() if value is not None],
+            sources=sources(ctx, choices),
             progress=tell,
             profile=profile,
         )
