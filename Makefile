@@ -32,10 +32,7 @@ help:
 demo:
 	@$(setup) requirements/run.txt
 	@$(if $(MODEL),,$(bundled_model))
-	$(spectra) traces sample --count 40 --out $(OUT)/traces.jsonl
-	$(spectra) extract $(OUT)/traces.jsonl --model $(or $(MODEL),$(gguf)) --layers 15,-1 \
-		--out $(OUT)/annotated_traces_reprs/$(or $(notdir $(MODEL:/=)),smollm2-135m-instruct)
-	$(spectra) run $(OUT)/annotated_traces_reprs --out $(OUT)/spectral_metrics
+	$(spectra) demo --out $(OUT) $(if $(MODEL),--model $(MODEL))
 
 # The embedded default of `spectra run`, small and of real states.
 embedded: sample := $(or $(TMPDIR),/tmp)/spectra-embedded.jsonl

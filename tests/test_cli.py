@@ -37,7 +37,7 @@ def test_version() -> None:
 def test_help_lists_commands_and_exit_codes() -> None:
     result = call("--help")
     assert result.exit_code == 0
-    for text in ("extract", "run", "traces", "130 interrupted"):
+    for text in ("demo", "extract", "run", "traces", "130 interrupted"):
         assert text in plain(result.stdout)
 
 

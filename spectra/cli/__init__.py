@@ -19,6 +19,7 @@ from spectra._version import __version__
 from spectra.cli import (
     _baselines,
     _compare,
+    _demo,
     _diff,
     _extract,
     _info,
@@ -74,6 +75,7 @@ def _main(
 
 
 for _name, _command, _example in (
+    ("demo", _demo.demo, _demo.EXAMPLE),
     ("extract", _extract.extract, _extract.EXAMPLE),
     ("run", _run.run, _run.EXAMPLE),
     ("compare", _compare.compare, _compare.EXAMPLE),
