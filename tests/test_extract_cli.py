@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -61,19 +60,6 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[ExtractConfig]:
     return found
 
 
-def test_the_example_parses(seen: list[ExtractConfig]) -> None:
-    result = call(*shlex.split(_extract.EXAMPLE)[1:])
-    assert result.exit_code == 0, result.output
-    assert seen == [
-        ExtractConfig(
-            traces=Path("traces.jsonl.xz"),
-            model="Qwen/Qwen3-4B-Thinking-2507",
-            out=Path("annotated_traces_reprs/qwen3-4b-thinking-2507"),
-            layers=(18, -1),
-        )
-    ]
-
-
 def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:
     flags = (
         "--revision abc --layers -2,0 --final-norm off --compute-dtype bfloat16 --rope-variant "
@@ -113,7 +99,7 @@ def flags() -> dict[str, Any]:
 
 def test_every_field_of_the_configuration_has_its_flag() -> None:
     names = {field.name for field in fields(ExtractConfig)}
-    assert set(flags()) == names | {"dry_run", "json", "quiet"}
+    assert set(flags()) == names | {"config_file", "dry_run", "json", "quiet"}
 
 
 def test_help_shows_the_configurations_defaults() -> None:

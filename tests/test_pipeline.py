@@ -93,7 +93,8 @@ def test_run_json_names_every_file_by_its_hash_and_says_where_options_came_from(
     tmp_path: Path,
 ) -> None:
     config = spectra.RunConfig(backend="cpu", seed=3)
-    (run,) = spectra.run(write_synthetic(tmp_path / "m"), tmp_path / "o", config, given=["seed"])
+    src, sources = write_synthetic(tmp_path / "m"), {"seed": "given"}
+    (run,) = spectra.run(src, tmp_path / "o", config, sources=sources)
     document = json.loads((run.out / "run.json").read_text())
     found = {
         path.relative_to(run.out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,7 +7,10 @@ command needs them, so that help is quick.
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -16,6 +19,7 @@ from spectra._version import __version__
 from spectra.cli import (
     _baselines,
     _compare,
+    _demo,
     _diff,
     _extract,
     _info,
@@ -25,8 +29,12 @@ from spectra.cli import (
     _traces,
     _verify,
 )
-from spectra.cli._guard import INTERRUPTED, guarded
+from spectra.cli._guard import INTERRUPTED
+from spectra.cli._register import register
 from spectra.cli._text import escape_on_streams
+
+_BOXED_WIDTH = 80
+"""Columns below which help in boxes cuts the names of flags short."""
 
 app = typer.Typer(
     name="spectra",
@@ -41,7 +49,11 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"spectra {__version__}")
+        packages = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy"))
+        typer.echo(
+            f"spectra {__version__}\n"
+            f"Python {platform.python_version()}, {packages}, {platform.platform()}"
+        )
         raise typer.Exit
 
 
@@ -50,7 +62,10 @@ def _main(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version, and those that a report of a fault should name.",
         ),
     ] = False,
 ) -> None:
@@ -62,6 +77,7 @@ def _main(
 
 
 for _name, _command, _example in (
+    ("demo", _demo.demo, _demo.EXAMPLE),
     ("extract", _extract.extract, _extract.EXAMPLE),
     ("run", _run.run, _run.EXAMPLE),
     ("compare", _compare.compare, _compare.EXAMPLE),
@@ -72,7 +88,7 @@ for _name, _command, _example in (
     ("verify", _verify.verify, _verify.EXAMPLE),
     ("diff", _diff.diff, _diff.EXAMPLE),
 ):
-    app.command(_name, epilog=f"Example:\n\n  {_example}")(guarded(_command))
+    register(app, _name, _command, _example)
 app.add_typer(_traces.app, name="traces")
 
 
@@ -82,8 +98,11 @@ def main() -> None:
     XLA's threads may still be compiling then, and tearing the interpreter down under them was seen
     to crash. By now nothing is left to clean up.
     """
+    if shutil.get_terminal_size().columns < _BOXED_WIDTH:
+        app.rich_markup_mode = None
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     try:
-        app(prog_name="spectra")
+        app(prog_name="spectra", color=False if plain else None)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             sys.stdout.flush()

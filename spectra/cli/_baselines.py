@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra.cli import _options as options
+from spectra.cli._config import ConfigFile
 from spectra.cli._progress import progress
 from spectra.cli._results import deliver
 
@@ -36,6 +37,7 @@ SHOWN = ("rankme", "alpha_req")
 
 def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     source: From,
+    config_file: ConfigFile = None,
     out: Out = Path("baselines"),
     permutations: Permutations = 199,
     gaussians: Gaussians = 10,
@@ -98,7 +100,7 @@ def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 
 
 def _table(found: Baselines, metric: str) -> Table:
-    from spectra.cli._summary import label_cell, new_table
+    from spectra.cli._tables import label_cell, new_table
 
     one = found.source
     title = f"{one.source.path.name}, layer {one.layer.index}, pool {one.source.pool}: {metric}"

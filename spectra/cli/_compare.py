@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra.cli import _options as options
+from spectra.cli._config import ConfigFile
 from spectra.cli._progress import progress
 from spectra.cli._results import deliver
 from spectra.cli._text import document, say
@@ -43,6 +44,7 @@ SHOWN = ("rankme", "normalised_rank", "alpha_req")
 
 def compare(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     sources: Sources,
+    config_file: ConfigFile = None,
     out: Out = Path("comparison"),
     count: Count = 4096,
     categories: options.Categories = None,
@@ -133,7 +135,7 @@ def _label(group: Group) -> str:
 
 
 def _table(found: Comparison, pair: Pair) -> Table:
-    from spectra.cli._summary import label_cell, new_table
+    from spectra.cli._tables import label_cell, new_table
 
     a, b = found.prospect.sources[pair.a], found.prospect.sources[pair.b]
     title = f"{_name(b)} less {_name(a)}"

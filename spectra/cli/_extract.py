@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spectra.cli import _options as options
+from spectra.cli._config import ConfigFile
 from spectra.cli._extraction_text import done, done_text, planned, planned_text
 from spectra.cli._progress import Progress, progress
 from spectra.cli._text import complain, document, say
@@ -53,7 +54,7 @@ Revision = Annotated[
 Layers = Annotated[
     str | None,
     typer.Option(
-        metavar="LIST",
+        metavar=options.LIST,
         help='Layers: 0 the embeddings, k after block k, -1 the last; or "all".',
         show_default="-1",
         rich_help_panel=_WHAT,
@@ -61,8 +62,8 @@ Layers = Annotated[
 ]
 FinalNorm = Annotated[
     str | None,
-    typer.Option(
-        metavar="auto|on|off",
+    options.choice(
+        "auto|on|off",
         help="Apply the model's final norm: to the last layer alone (auto), to all, to none.",
         show_default="auto",
         rich_help_panel=_WHAT,
@@ -82,8 +83,8 @@ Limit = Annotated[
 ]
 ComputeDtype = Annotated[
     str | None,
-    typer.Option(
-        metavar="auto|float32|bfloat16",
+    options.choice(
+        "auto|float32|bfloat16",
         help="Arithmetic of the forward pass; auto is float32 on a CPU, else bfloat16.",
         show_default="auto",
         rich_help_panel=_HOW,
@@ -91,8 +92,8 @@ ComputeDtype = Annotated[
 ]
 RopeVariant = Annotated[
     str | None,
-    typer.Option(
-        metavar="per_layer_type|all_layers",
+    options.choice(
+        "per_layer_type|all_layers",
         help="Olmo 3's rotary scaling on full-attention layers, as trained; or on all, as "
         "transformers 5.0 to 5.12 had it.",
         show_default="per_layer_type",
@@ -134,6 +135,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     traces: Traces,
     model: Model,
     out: Out,
+    config_file: ConfigFile = None,
     revision: Revision = None,
     layers: Layers = None,
     final_norm: FinalNorm = None,

@@ -96,7 +96,7 @@ def _estimate(prepared: Prepared, backend: Backend) -> dict[str, Any]:
 
 
 def _show(model: dict[str, Any]) -> None:
-    from spectra.cli._summary import print_table
+    from spectra.cli._tables import print_table
 
     for warning in model["warnings"]:
         complain(f"Warning: {warning}")
@@ -122,7 +122,7 @@ def _show(model: dict[str, Any]) -> None:
 
 
 def _label_table(model: dict[str, Any]) -> Any:
-    from spectra.cli._summary import label_cell, new_table
+    from spectra.cli._tables import label_cell, new_table
 
     table = new_table("Segments and categories, as labelled", "label", *_COUNTS)
     for kind, none in (("segment", "(none)"), ("category", "unlabelled")):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from spectra.cli._complete import among, list_of
 from spectra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,19 +22,43 @@ _Value = TypeVar("_Value")
 _STATES, _NUMBERS, _MACHINE = "What is measured", "How it is measured", "The machine"
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
+LIST, SIZE = "LIST", "SIZE"
+"""What help calls these values; a config file may have an array, or a number, in their place."""
+
+# Repeated, since their homes import NumPy; a test compares.
+POOLS = ("all", "mean", "first", "last")
+CATEGORY_MAPS = ("identity", "schoenfeld", "thought_anchors", "steering_thinking", "traces11")
+CONVENTIONS = (
+    "default",
+    "roy2007",
+    "rankme2023",
+    "fastssl",
+    "reptrix",
+    "li2025",
+    "skean2025",
+    "differank",
+)
+
+
+def choice(values: str, **rest: Any) -> Any:
+    """An option of a closed set of values, given as help shows them: a shell completes them."""
+    return typer.Option(metavar=values, autocompletion=among(values.split("|")), **rest)
+
+
 Pools = Annotated[
     str | None,
     typer.Option(
-        metavar="LIST",
-        help="Step poolings among all, mean, first, last.",
-        show_default="all,mean,first,last",
+        metavar=LIST,
+        help=f"Step poolings among {', '.join(POOLS)}.",
+        autocompletion=list_of(POOLS),
+        show_default=",".join(POOLS),
         rich_help_panel=_STATES,
     ),
 ]
 Layers = Annotated[
     str | None,
     typer.Option(
-        metavar="LIST",
+        metavar=LIST,
         help='Saved layers by number, or "all".',
         show_default="the primary one",
         rich_help_panel=_STATES,
@@ -43,8 +68,8 @@ Categories = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
-        help="Map of labels to macro categories: identity, schoenfeld, thought_anchors, "
-        "steering_thinking, traces11, or a TOML file.",
+        help=f"Map of labels to macro categories: {', '.join(CATEGORY_MAPS)}, or a TOML file.",
+        autocompletion=among(CATEGORY_MAPS),
         show_default="identity",
         rich_help_panel=_STATES,
     ),
@@ -71,8 +96,8 @@ NumBins = Annotated[
 ]
 Depth = Annotated[
     str | None,
-    typer.Option(
-        metavar="step|token",
+    choice(
+        "step|token",
         help="Depth counted in steps or in tokens.",
         show_default="step",
         rich_help_panel=_STATES,
@@ -83,8 +108,8 @@ ConventionName = Annotated[
     typer.Option(
         "--convention",
         metavar="NAME",
-        help="Definition of the metrics: default, roy2007, rankme2023, fastssl, reptrix, li2025, "
-        "skean2025, differank.",
+        help=f"Definition of the metrics: {', '.join(CONVENTIONS)}.",
+        autocompletion=among(CONVENTIONS),
         show_default="default",
         rich_help_panel=_NUMBERS,
     ),
@@ -92,7 +117,7 @@ ConventionName = Annotated[
 Counts = Annotated[
     str | None,
     typer.Option(
-        metavar="LIST",
+        metavar=LIST,
         help="Row counts of the matched-count sweep, rising.",
         show_default="32,64,... up to 4096",
         rich_help_panel=_NUMBERS,
@@ -118,8 +143,8 @@ Seed = Annotated[
 ]
 Sampling = Annotated[
     str | None,
-    typer.Option(
-        metavar="row|step|trace",
+    choice(
+        "row|step|trace",
         help="What subsamples draw: rows, or all of a step or a trace in the group.",
         show_default="row",
         rich_help_panel=_NUMBERS,
@@ -145,8 +170,8 @@ Diagnostics = Annotated[
 ]
 Jackknife = Annotated[
     str | None,
-    typer.Option(
-        metavar="first-order|exact|off",
+    choice(
+        "first-order|exact|off",
         help="Standard errors over problems (traces where these are not named): to first order, by "
         "leaving each out in turn (a solve a block), or none.",
         show_default="first-order",
@@ -157,7 +182,7 @@ Influences = Annotated[
     bool | None,
     typer.Option(
         "--influences/--no-influences",
-        help="Write trace_influences.csv: what each trace adds to each metric of a group.",
+        help="Write trace_influences.csv (what each trace adds to each metric of a group).",
         show_default="no-influences",
         rich_help_panel=_NUMBERS,
     ),
@@ -184,8 +209,8 @@ DropFirst = Annotated[
 DropDims = Annotated[
     str | None,
     typer.Option(
-        metavar="LIST",
-        help="Leave out these dimensions of the states, by number from 0.",
+        metavar=LIST,
+        help='Leave out these dimensions of the states, by number from 0; or "none".',
         show_default="none",
         rich_help_panel=_STATES,
     ),
@@ -201,8 +226,8 @@ DropNorms = Annotated[
 ]
 NonFinite = Annotated[
     str | None,
-    typer.Option(
-        metavar="null|drop|error",
+    choice(
+        "null|drop|error",
         help="States that hold NaN or infinity: leave their groups undefined, drop the tokens, or "
         "stop.",
         show_default="null",
@@ -211,9 +236,8 @@ NonFinite = Annotated[
 ]
 BackendChoice = Annotated[
     str | None,
-    typer.Option(
-        "--backend",
-        metavar="auto|cpu|gpu|tpu",
+    choice(
+        "auto|cpu|gpu|tpu",
         help="Where to compute.",
         show_default="auto",
         rich_help_panel=_MACHINE,
@@ -221,9 +245,8 @@ BackendChoice = Annotated[
 ]
 PrecisionChoice = Annotated[
     str | None,
-    typer.Option(
-        "--precision",
-        metavar="auto|exact|fast",
+    choice(
+        "auto|exact|fast",
         help="exact: float64, within 1e-9. fast: float32 products on an accelerator, within 1e-3. "
         "auto: exact, but fast on a TPU.",
         show_default="auto",
@@ -233,7 +256,7 @@ PrecisionChoice = Annotated[
 MaxMemory = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE",
+        metavar=SIZE,
         help="Host memory for stored rows, and for moments where no accelerator holds them, such "
         "as 4G or 500M (powers of 1024).",
         show_default="60 % of what is free",
@@ -278,7 +301,7 @@ def count_list(text: str) -> tuple[int, ...]:
 
 def dimension_list(text: str) -> tuple[int, ...]:
     """The value of `--drop-dims`; raises `UsageError`."""
-    return _integers("--drop-dims", text, "17,305")
+    return () if text.strip() == "none" else _integers("--drop-dims", text, "17,305 or none")
 
 
 def size(text: str) -> int:

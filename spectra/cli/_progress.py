@@ -6,7 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from spectra.printable import shortened
+
 Progress = Callable[[str, int, int], None]
+
+_STAGE_WIDTH = 24
+"""What leaves room for the numbers in 60 columns."""
 
 
 @contextmanager
@@ -50,7 +55,8 @@ def progress(quiet: bool = False, *, unit: str | None = None) -> Iterator[Progre
             nonlocal stage_now
             if stage != stage_now:  # its clock and its rate start anew
                 stage_now = stage
-                bar.reset(task, description=stage, completed=done, total=total or None)
+                shown = shortened(stage, _STAGE_WIDTH)
+                bar.reset(task, description=shown, completed=done, total=total or None)
             bar.update(task, completed=done, total=total or None)
             speed = bar.tasks[0].speed
             bar.update(task, rate="–" if speed is None else f"{speed:,.0f}")

@@ -9,7 +9,7 @@ import typer
 
 from spectra.cli import _options as options
 from spectra.cli._table import Outs
-from spectra.cli._text import say, size_text
+from spectra.cli._text import document, say, size_text
 
 EXAMPLE = "spectra report spectral_metrics -o report.html --figures figures"
 
@@ -33,7 +33,6 @@ def report(
     """
     from spectra import strict_json
     from spectra.cli._progress import progress
-    from spectra.cli._text import document
     from spectra.report import write_report
 
     with progress(quiet) as tell:
@@ -42,6 +41,6 @@ def report(
     if json:
         document(strict_json.dumps({"files": [str(path) for path in written]}))
     elif not quiet:
-        say(f"{output}: {size_text(output.stat().st_size)}, open it in any browser")
+        say(f"Report: {output} ({size_text(output.stat().st_size)}), open it in any browser")
         if figures is not None:
             say(f"{figures}/: {len(written) - 1} pictures")

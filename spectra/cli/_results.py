@@ -39,7 +39,7 @@ def deliver(
     if as_json:
         document(text)
     elif not quiet:
-        from spectra.cli._summary import print_table
+        from spectra.cli._tables import print_table
 
         for one in shown():
             print_table(one)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spectra.cli import _options as options
+from spectra.cli._config import ConfigFile, sources
 from spectra.cli._progress import progress
 from spectra.cli._source import source
 from spectra.cli._text import complain, document, say
@@ -43,7 +44,9 @@ Profile = Annotated[bool, typer.Option("--profile", help="Print where the time w
 
 
 def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
+    ctx: typer.Context,
     src: SourceOrDefault = None,
+    config_file: ConfigFile = None,
     out: Out = Path("spectral_metrics"),
     pools: options.Pools = None,
     layers: options.Layers = None,
@@ -76,7 +79,6 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 ) -> None:
     """Compute the metric files of one model directory, or of every one in their parent."""
     from spectra import pipeline
-    from spectra.engine import RunConfig
 
     choices: dict[str, Any] = {
         "pools": options.parsed(options.words, pools),
@@ -103,8 +105,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "precision": precision,
         "max_memory": options.parsed(options.size, max_memory),
     }
-    given = {name: value for name, value in choices.items() if value is not None}
-    config = RunConfig(**given)
+    config = options.configuration(**choices)
     path = source(src, quiet=quiet)
     with progress(quiet) as tell:
         if dry_run:
@@ -113,37 +114,45 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
             text = describe(path, out, config, tell, as_json=json)
             (document if json else say)(text)
             return
-        command = ("spectra", *sys.argv[1:])
         runs = pipeline.run(
-            path, out, config, command=command, given=given, progress=tell, profile=profile
+            path,
+            out,
+            config,
+            command=("spectra", *sys.argv[1:]),
+            sources=sources(ctx, choices),
+            progress=tell,
+            profile=profile,
         )
-    _report(runs, as_json=json, quiet=quiet)
+    if not quiet:
+        warn(runs)
+    if json:
+        from spectra import strict_json
+        from spectra.cli._summary import as_document
+
+        document(strict_json.dumps({"models": [as_document(run) for run in runs]}))
+    elif not quiet:
+        show(runs)
     if strict:
         _judge(runs)
 
 
-def _report(runs: tuple[ModelRun, ...], *, as_json: bool, quiet: bool) -> None:
-    from spectra import strict_json
-    from spectra.cli._summary import (
-        as_document,
-        closing,
-        print_table,
-        profile_table,
-        summaries,
-    )
+def warn(runs: tuple[ModelRun, ...]) -> None:
+    """Print the warnings of all models on stderr, each once."""
+    for warning in dict.fromkeys(warning for run in runs for warning in run.warnings):
+        complain(f"Warning: {warning}")
 
-    if not quiet:
-        for warning in dict.fromkeys(warning for run in runs for warning in run.warnings):
-            complain(f"Warning: {warning}")
-    if as_json:
-        document(strict_json.dumps({"models": [as_document(run) for run in runs]}))
-    elif not quiet:
-        for run in runs:
-            for table in summaries(run):
-                print_table(table)
-            if run.profile is not None:
-                print_table(profile_table(run.model, run.profile))
-            say(closing(run))
+
+def show(runs: tuple[ModelRun, ...]) -> None:
+    """Print what was found, as tables."""
+    from spectra.cli._summary import closing, profile_table, summaries
+    from spectra.cli._tables import print_table
+
+    for run in runs:
+        for table in summaries(run):
+            print_table(table)
+        if run.profile is not None:
+            print_table(profile_table(run.model, run.profile))
+        say(closing(run))
 
 
 def _judge(runs: tuple[ModelRun, ...]) -> None:

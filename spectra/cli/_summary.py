@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spectra.cli._tables import label_cell, new_table
 from spectra.display import number
-from spectra.printable import printable, shortened
 
 if TYPE_CHECKING:
     from spectra.grouping import Group
@@ -21,30 +18,8 @@ if TYPE_CHECKING:
     from spectra.provenance import Accuracy
     from spectra.record import Record
 
-_WIDTH_OF_A_FILE = 120
-_LABEL_WIDTH = 40
 _MOST_ROWS = 40
 _KINDS = ("global", "segment", "category")
-
-
-def print_table(table: Table) -> None:
-    """Print on stdout; 120 columns wide where that is no terminal."""
-    terminal = sys.stdout.isatty()
-    Console(width=None if terminal else _WIDTH_OF_A_FILE).print(table)
-
-
-def new_table(title: str, *headings: str) -> Table:
-    """A table whose first column holds labels and whose others hold numbers."""
-    table = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(headings[0])
-    for heading in headings[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
-
-
-def label_cell(label: str, indent: int = 0) -> Text:
-    """A label as a cell: no markup, no control characters, 40 characters at most."""
-    return Text(" " * indent + shortened(label, _LABEL_WIDTH))
 
 
 def summaries(run: ModelRun) -> Iterable[Table]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spectra.cli import _options as options
-from spectra.cli._guard import guarded
+from spectra.cli._complete import among
+from spectra.cli._register import register
 from spectra.cli._text import complain, document, say
 from spectra.errors import UsageError
 
@@ -21,6 +22,9 @@ CONVERT_EXAMPLE = (
     "spectra traces convert math_rollouts --from thought-anchors --out traces.jsonl.xz"
 )
 SAMPLE_EXAMPLE = "spectra traces sample --count 8 --seed 1 --out traces.jsonl.xz"
+
+# Repeated, so that help need not import their home; a test compares.
+LAYOUTS = ("thought-anchors", "steering-thinking", "schoenfeld", "reasoning-flow")
 
 _MOST_LABELS = 40
 
@@ -43,7 +47,8 @@ Layout = Annotated[
     typer.Option(
         "--from",
         metavar="NAME",
-        help="Its layout: thought-anchors, steering-thinking, schoenfeld or reasoning-flow.",
+        help=f"Its layout: {', '.join(LAYOUTS)}.",
+        autocompletion=among(LAYOUTS),
     ),
 ]
 Out = Annotated[
@@ -125,7 +130,7 @@ for _name, _command, _example in (
     ("convert", convert, CONVERT_EXAMPLE),
     ("sample", sample, SAMPLE_EXAMPLE),
 ):
-    app.command(_name, epilog=f"Example:\n\n  {_example}")(guarded(_command))
+    register(app, _name, _command, _example)
 
 
 def _tokenizer(path: Path) -> TextTokenizer:
@@ -162,7 +167,7 @@ def _by_size(counts: dict[str | None, Any]) -> list[tuple[str | None, Any]]:
 
 
 def _show(file: Path, check: Check) -> None:
-    from spectra.cli._summary import print_table
+    from spectra.cli._tables import print_table
 
     tokens = "" if check.tokens is None else f", {check.tokens:,} tokens"
     say(
@@ -182,7 +187,7 @@ def _show(file: Path, check: Check) -> None:
 
 
 def _label_table(check: Check) -> Any:
-    from spectra.cli._summary import label_cell, new_table
+    from spectra.cli._tables import label_cell, new_table
 
     table = new_table("Segments and categories, as labelled", "label", "steps", "characters")
     for counts, none in ((check.segments, "(none)"), (check.categories, "unlabelled")):
@@ -197,7 +202,7 @@ def _label_table(check: Check) -> Any:
 
 def _findings_table(check: Check) -> Any:
     from extract.traces.check import FINDINGS, TOKEN_FINDINGS
-    from spectra.cli._summary import label_cell, new_table
+    from spectra.cli._tables import label_cell, new_table
 
     table = new_table("Deserves a look", "what is counted", "count", "traces", "first")
     for name, text in (FINDINGS | TOKEN_FINDINGS).items():

@@ -58,10 +58,7 @@ def wide(frame: Any, metrics: Sequence[str]) -> Wide:
     numbers = ("layer", "bin", "count", "num_rows", *shown)
     return Wide(
         (*headings, *shown),
-        (
-            *(name in ("layer", "bin", "count", "num_rows") for name in headings),
-            *([True] * len(shown)),
-        ),
+        tuple(name in numbers for name in (*headings, *shown)),
         tuple(
             (*(key[place] for place in kept), *(line.get(metric) for metric in shown))
             for key, line in found.items()
