@@ -15,6 +15,7 @@ from spectra.cli import _options as options
 from spectra.cli._extract import Fresh
 from spectra.cli._extraction_text import done, done_text, planned, planned_text
 from spectra.cli._progress import progress
+from spectra.cli._report import page_text
 from spectra.cli._run import show, warn
 from spectra.cli._text import complain, document, say
 from spectra.errors import UsageError
@@ -94,7 +95,7 @@ def demo(
         models = [as_document(run) for run in runs]
         found = {"commands": commands, "extraction": extraction, "models": models}
         document(strict_json.dumps(found | {"report": str(page)}))
-    narrate(f"Report: {page}, open it in any browser")
+    narrate(page_text(page))
 
 
 def _extraction(out: Path, model: str | None, fresh: bool) -> ExtractConfig:

@@ -41,6 +41,11 @@ def report(
     if json:
         document(strict_json.dumps({"files": [str(path) for path in written]}))
     elif not quiet:
-        say(f"Report: {output} ({size_text(output.stat().st_size)}), open it in any browser")
+        say(page_text(output))
         if figures is not None:
             say(f"{figures}/: {len(written) - 1} pictures")
+
+
+def page_text(page: Path) -> str:
+    """Where a page is."""
+    return f"Report: {page} ({size_text(page.stat().st_size)}), open it in any browser"

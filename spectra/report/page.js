@@ -47,7 +47,8 @@
     counts(figure);
   }
   async function picture(view) {
-    const faces = [...document.styleSheets[0].cssRules].filter((rule) => rule instanceof CSSFontFaceRule);
+    const rules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]);
+    const faces = rules.filter((rule) => rule instanceof CSSFontFaceRule);
     const style = `<style>${faces.map((rule) => rule.cssText).join("")}</style>`;
     return (await view.toSVG()).replace(/^(<svg[^>]*>)/, (tag) => tag + style);
   }

@@ -77,15 +77,19 @@ def _lines(models: list[str], x: alt.X, *tips: tuple[str, str]) -> alt.LayerChar
     tooltip = tooltips(
         ("label:N", "group"), ("model:N", "model"), *tips, ("rows:Q", "rows"), *INTERVAL_TIPS
     )
-    focus = base.transform_filter(IN_FOCUS).encode(*by_series(models))
+    focus, (colour, *dashes) = base.transform_filter(IN_FOCUS), by_series(models)
+    band = focus.mark_area(opacity=0.15).encode(
+        alt.Y("low:Q", title=None), alt.Y2("high:Q"), colour
+    )
+    focus = focus.encode(colour)
     return (
         layered(
             base.mark_line(color=INK, opacity=0.18, strokeWidth=1).encode(y),
             base.mark_point(filled=True, color=INK, opacity=0.25, size=14).encode(
                 y, tooltip=tooltip
             ),
-            focus.mark_area(opacity=0.15).encode(alt.Y("low:Q", title=None), alt.Y2("high:Q")),
-            focus.mark_line(strokeWidth=2).encode(y),
+            band,
+            focus.mark_line(strokeWidth=2).encode(y, *dashes),
             focus.mark_point(filled=True, size=40, opacity=1).encode(y, tooltip=tooltip),
         )
         .add_params(*chosen("pool", "layer", "metric", "group"))
