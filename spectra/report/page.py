@@ -157,17 +157,20 @@ def _key(figure: Figure, chosen: dict[str, Any]) -> str:
 
 
 def _counts(models: Sequence[Shown], layer: int | str, pool: str) -> Iterator[str]:
-    """Of each model that has the layer and pool, its rows and traces."""
+    """Of each model that has the layer and pool, its rows (of every pool if none) and traces."""
     for one in models:
         number = layer if isinstance(layer, int) and layer else one.result.primary
-        for name in [pool] if pool else one.result.pools:
-            if (number, name) in one.result.folders:
-                whole = one.result.pool(name, layer=number).record()
-                traces = "" if whole.num_traces is None else f" in {whole.num_traces:,} traces"
-                head = f"{one.name}, layer {number}, pool {name}" if layer != "" else (
-                    f"{one.name}, pool {name}"
-                )  # fmt: skip
-                yield f"{head}: n = {whole.num_rows:,}{traces}"
+        names = [name for name in one.result.pools if (number, name) in one.result.folders]
+        wholes = {
+            name: one.result.pool(name, layer=number).record()
+            for name in names
+            if pool in ("", name)
+        }
+        if wholes:
+            rows = ", ".join(f"{whole.num_rows:,} (pool {name})" for name, whole in wholes.items())
+            traces = {whole.num_traces for whole in wholes.values()} - {None}
+            place = "" if layer == "" else f", layer {number}"
+            yield f"{one.name}{place}: n = {rows}" + "".join(f" in {t:,} traces" for t in traces)
 
 
 def _provenance(one: Shown) -> dict[str, Any]:

@@ -22,6 +22,9 @@ INK = "currentColor"
 
 FORMAT = ".6~g"
 
+_NARROW = "containerSize()[0] > 0 && containerSize()[0] < 500"
+"""Whether the page is a phone's; a picture has no container."""
+
 CONTROLS: dict[str, Any] = {"pool": "all", "layer": 0, "metric": METRICS[0], "group": ""}
 """The page's choices and what they are at first.
 
@@ -119,7 +122,7 @@ def config() -> dict[str, Any]:
             "titleColor": INK,
             "titleFontWeight": "normal",
             "titlePadding": 8,
-            "labelLimit": 220,
+            "labelLimit": {"expr": f"{_NARROW} ? 120 : 220"},
             "domainColor": INK,
             "domainOpacity": 0.5,
             "tickColor": INK,
@@ -133,7 +136,8 @@ def config() -> dict[str, Any]:
         "legend": {
             "orient": "top",
             "direction": "horizontal",
-            "columns": {"expr": "width < 420 ? 2 : 4"},
+            "columns": {"expr": f"{_NARROW} ? 1 : 4"},
+            "layout": {"top": {"anchor": "start", "direction": "vertical", "margin": 4}},
             "labelColor": INK,
             "labelFontSize": 12,
             "labelLimit": 200,
