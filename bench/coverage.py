@@ -20,10 +20,11 @@ from bench import _card, _shell
 from bench._clustered import DESIGNS, F64, Traces
 from bench._tables import plain_table
 from bench._timing import figure
+from spectra.grouping import Ints
 from spectra.host_metrics import carried_by_blocks
 from spectra.statistics import METRICS as ALL
 from spectra.statistics import PRESETS, summarise
-from spectra.uncertainty import variances
+from spectra.uncertainty import delete_block_variances, variances
 
 METRICS = ("rankme", "rankme_sigma", "alpha_req")
 ROWS = (130, 500, 1500, 4500, 13000)
@@ -32,7 +33,9 @@ MEASURES = (
     "the share of replications in which a nominal 95 % interval holds the statistic's expectation "
     "at that size (its mean over the replications), for traces of one population with a known "
     "spectrum: value +- t * se with traces - 1 degrees of freedom, as in the metric files; the "
-    "percentile interval of a bootstrap over tokens; and alpha's without its correction"
+    "percentile interval of a bootstrap over tokens; and alpha's without its correction; exact / "
+    "first: the delete-one-trace jackknife's standard error over the first-order one's, neither "
+    "corrected, median (least-most)"
 )
 METHOD = (
     "se / sd: the root of the mean squared standard error over the replications' standard "
@@ -52,6 +55,9 @@ def main(
     traces: Annotated[int, typer.Option(min=3, help="Traces of a group.")] = 18,
     replications: Annotated[int, typer.Option(min=2, help="Data sets a cell.")] = 400,
     bootstraps: Annotated[int, typer.Option(min=0, help="Resamples of tokens; 0 for none.")] = 0,
+    exact: Annotated[
+        int, typer.Option(min=0, help="Data sets a cell to leave each trace out of in turn.")
+    ] = 0,
     save: _shell.Save = None,
 ) -> None:
     """Coverage of intervals by design and group size."""
@@ -63,6 +69,7 @@ def main(
         "traces": traces,
         "replications": replications,
         "bootstraps": bootstraps,
+        "exact": exact,
         "populations": "Gaussian rows, eigenvalues 1/k",
         **{design.name: design.description for design in DESIGNS},
     }
@@ -75,15 +82,15 @@ def main(
             for size in sizes:
                 status.update(f"{design.name}, {size} rows")
                 data = Traces.of(design, dim, size, traces)
-                cells.append(measure(data, replications, bootstraps))
+                cells.append(measure(data, replications, bootstraps, exact))
     out.print()
     out.print(_table(cells))
     _shell.finish(out, {"card": card, "cells": cells}, save)
 
 
-def measure(data: Traces, replications: int, bootstraps: int) -> Cell:
+def measure(data: Traces, replications: int, bootstraps: int, exact: int = 0) -> Cell:
     """Coverage and the size of standard errors, from so many independent data sets."""
-    values, errors, plain, boots = ([] for _ in range(4))
+    values, errors, plain, boots, apart = ([] for _ in range(5))
     for number in range(replications):
         rng = np.random.default_rng([number, len(data.lengths), sum(data.lengths), data.dim])
         x = data.draw(rng)
@@ -97,6 +104,8 @@ def measure(data: Traces, replications: int, bootstraps: int) -> Cell:
         errors.append([se[name] for name in METRICS])
         squares = dict(zip(ALL, variances(carried.by_trace, len(blocks), blocks), strict=True))
         plain.append([np.sqrt(squares[name]) for name in METRICS])
+        if number < exact:
+            apart.append(np.sqrt(_exact(x, data.trace, values[-1])) / plain[-1])
         if bootstraps:
             boots.append(_bootstrap(x, bootstraps, rng))
     found = np.array(values, dtype=float)
@@ -119,6 +128,18 @@ def measure(data: Traces, replications: int, bootstraps: int) -> Cell:
             cell[name]["uncorrected_coverage"] = _share(
                 found[:, m], expectation[m], quantile * _column(plain, m)
             )
+        if apart:
+            ratios = _column(apart, m)
+            # Without one of its traces a group may have too few eigenvalues to fit alpha to.
+            cell[name]["exact_over_first_order"] = (
+                {
+                    "median": figure(float(np.median(ratios))),
+                    "least": figure(float(ratios.min())),
+                    "most": figure(float(ratios.max())),
+                }
+                if np.isfinite(ratios).all()
+                else None
+            )
         if boots:
             low, high = np.array(boots)[:, :, m].T
             held = (low <= expectation[m]) & (expectation[m] <= high)
@@ -134,6 +155,16 @@ def _column(values: Sequence[Sequence[Any]], place: int) -> F64:
 
 def _share(values: F64, expectation: float, reach: F64) -> float:
     return float((np.abs(values - expectation) <= reach).mean())
+
+
+def _exact(x: F64, trace: Ints, whole: Sequence[float]) -> F64:
+    """[METRICS] variances by leaving each trace out in turn, without any correction."""
+    sizes = np.bincount(trace)
+    without = [
+        [getattr(record, name) for name in METRICS]
+        for record in (spectra.metrics(x[trace != one]) for one in range(len(sizes)))
+    ]
+    return delete_block_variances(np.array(whole), np.array(without, dtype=float), sizes)
 
 
 def _bootstrap(x: F64, resamples: int, rng: np.random.Generator) -> F64:
@@ -157,11 +188,14 @@ def _table(cells: Sequence[Cell]) -> Table:
     for heading in ("design", "rows"):
         table.add_column(heading, justify="left" if heading == "design" else "right")
     boots = "token_bootstrap_coverage" in cells[0][METRICS[0]]
+    exact = "exact_over_first_order" in cells[0][METRICS[0]]
     for name in METRICS:
         table.add_column(name, justify="right")
         table.add_column("mean, true", justify="right")
         if boots:
             table.add_column("tokens", justify="right")
+        if exact:
+            table.add_column("exact / first", justify="right")
     table.add_column("alpha uncorrected", justify="right")
     for cell in cells:
         texts = [cell["design"], f"{cell['rows']:,}"]
@@ -172,6 +206,10 @@ def _table(cells: Sequence[Cell]) -> Table:
             if boots:
                 share = one["token_bootstrap_coverage"]
                 texts.append("–" if share is None else f"{share:.3f}")
+            if exact:
+                ratio = one["exact_over_first_order"]
+                shown = "{median:.2f} ({least:.2f}–{most:.2f})"
+                texts.append("–" if ratio is None else shown.format(**ratio))
         table.add_row(*texts, f"{cell['alpha_req']['uncorrected_coverage']:.3f}")
     return table
 

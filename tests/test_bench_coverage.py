@@ -44,9 +44,14 @@ def test_intervals_cover_the_expectation() -> None:
 def test_the_whole_of_it(tmp_path: Path) -> None:
     save = tmp_path / "small.json"
     options = ("--dim", "101", "--rows", "120", "--traces", "3", "--replications", "2")
-    result = CliRunner().invoke(coverage.app, [*options, "--bootstraps", "2", "--save", str(save)])
+    result = CliRunner().invoke(
+        coverage.app, [*options, "--bootstraps", "2", "--exact", "1", "--save", str(save)]
+    )
     assert result.exit_code == 0, result.output
     document: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
     assert document == json.loads(save.read_text())
     assert [cell["design"] for cell in document["cells"]] == [design.name for design in DESIGNS]
+    for cell in document["cells"]:
+        ratio = cell["rankme"]["exact_over_first_order"]
+        assert 0.5 < ratio["least"] == ratio["median"] == ratio["most"] < 2
     assert "by a bootstrap of tokens" in save.with_suffix(".txt").read_text()
