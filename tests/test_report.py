@@ -258,6 +258,15 @@ def test_a_phone_shows_it_in_light_and_dark(written: Path, scheme: Any) -> None:
         assert all(200 < width <= 340 for width in widths)
 
 
+def test_print_is_light_and_without_controls(three: Path) -> None:
+    with opened(three / "report.html", scheme="dark") as seen:
+        seen.page.emulate_media(media="print", color_scheme="dark")
+        ink = seen.js("getComputedStyle(document.body).color")
+        assert max(map(int, re.findall(r"\d+", ink)[:3])) < 60
+        assert not seen.page.locator("#controls").is_visible()
+        assert seen.page.locator("#groups svg").is_visible()
+
+
 def _tooltip(seen: Opened) -> dict[str, str]:
     rows = seen.page.locator("#vg-tooltip-element.visible tr")
     rows.first.wait_for(timeout=10_000)
