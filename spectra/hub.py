@@ -46,6 +46,7 @@ def snapshot(
     hub = require("huggingface_hub", "hub")
     if not sys.stderr.isatty() and _part("constants").HF_HUB_DISABLE_PROGRESS_BARS is None:
         _part("utils").disable_progress_bars()
+    _part("utils").logging.set_verbosity_error()  # what it warns of is an error here
     try:
         return Path(
             hub.snapshot_download(

@@ -44,6 +44,7 @@ from spectra.outputs import (
     rounding_warnings,
 )
 from spectra.preparation import Prepared, prepare
+from spectra.printable import printable
 from spectra.provenance import Accuracy, Stages, input_identity, versions
 from spectra.record import Record
 from spectra.results.records import records_html, records_text
@@ -94,7 +95,7 @@ class ModelRun:
 
     def __repr__(self) -> str:
         layer, pool = next(iter(self.records))
-        head = f"ModelRun: {self.model} in {self.out}; layer {layer}, pool {pool} of"
+        head = printable(f"ModelRun: {self.model} in {self.out}; layer {layer}, pool {pool} of")
         return f"{head} {len(self.records)}\n{records_text(self.records[layer, pool])}"
 
     def _repr_html_(self) -> str:

@@ -16,8 +16,9 @@ import pytest
 
 import spectra
 from spectra.errors import UsageError
+from spectra.printable import Names
 from spectra.report import write_report
-from spectra.report.sources import Names, shown_models
+from spectra.report.sources import shown_models
 from spectra.report.values import METRICS, t_quantile
 from spectra.results import load_all
 from tests.browser import Opened, opened

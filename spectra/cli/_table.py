@@ -54,8 +54,8 @@ def table(
 ) -> None:
     """Write results as one table, filtered.
 
-    Markdown and LaTeX show the groups of basic_metrics.json as they come, where no file and no
-    count is asked for. Needs the extra "tables".
+    Markdown and LaTeX show the groups of basic_metrics.json as they come, where no file, count or
+    kind of group is asked for. Needs the extra "tables".
     """
     from spectra.results import load_all
     from spectra.tables import as_markdown, select, selection, wide, write_table
@@ -63,12 +63,17 @@ def table(
     names = tuple(dict.fromkeys(options.words(metrics)))
     wanted = selection([*(where or ()), *([] if pool is None else [f"pool={pool}"])])
     paper = output is None or output.suffix in (".md", ".tex")
+    if paper and not {"file", "count", "group_kind", "bin"} & wanted.keys():
+        wanted = {"file": ["basic_metrics.json"], **wanted}
     if paper and not {"file", "count"} & wanted.keys():
-        wanted = {"file": ["basic_metrics.json"], "count": [""], **wanted}
+        wanted = {"count": [""], "route": [""], **wanted}
     frame = select(load_all(outs).frame(), wanted)
-    if paper and not set(names) & set(frame["metric"].to_list()):
-        found = ", ".join(sorted(set(frame["metric"].to_list())))
-        raise UsageError(f"--metrics {metrics!a}: none is there. Expected some of {found}.")
+    known = sorted(set(frame["metric"].to_list()))
+    unknown = [name for name in names if name not in known]
+    if paper and unknown:
+        raise UsageError(
+            f"--metrics: no {unknown[0]!a} is there. Expected some of {', '.join(known)}."
+        )
     if output is None:
         typer.echo(as_markdown(wide(frame, names)), nl=False)
         return

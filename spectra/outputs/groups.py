@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from spectra.uncertainty import Blocks, Carried, Errors, delete_block_variances,
 from spectra.uncertainty.halves import corrected_rank, even_enough
 
 Point = dict[str, Any]
-"""Metrics over the subsamples of a count: "mean", "sd" (None for one subsample) and "se"."""
+"""Metrics over the subsamples of a count: "mean", "sd" (None for one), "se" and "num_blocks"."""
 
 Repeats = dict[tuple[Group, int], list[dict[str, float | None]]]
 """By group and count, the metrics of each subsample."""
@@ -155,7 +156,9 @@ class _Maker:
                 }
         for place, group in enumerate(groups):
             solved = None if group in self._bad else self._result.spectra.get(group)
+            variance = float(spectra["cov_centered"][0][place].sum())
             result[group] |= {
+                "total_variance": variance if math.isfinite(variance) else None,
                 "mean_energy_share": None if solved is None else mean_energy_share(solved),
                 "max_disagreement": None if solved is None else solved.disagreement,
                 "num_rows": rows[place],
@@ -177,13 +180,15 @@ class _Maker:
         """Mean, spread and standard error over the subsamples of each group and count."""
         points = {}
         for (group, count), members in self.repeats().items():
-            point: Point = {"mean": {}, "sd": {}, "se": None}
+            point: Point = {"mean": {}, "sd": {}, "se": None, "num_blocks": None}
             for name in members[0]:
                 repeats = [member[name] for member in members]
                 point["mean"][name], point["sd"][name] = mean_and_sd(repeats)
             carried = self._result.sampled_carried.get((group, count))
             held = self._result.sampled_blocks.get((group, count))
-            point["se"], _ = self._errors(group, carried, point["mean"], count, held)
+            point["se"], point["num_blocks"] = self._errors(
+                group, carried, point["mean"], count, held
+            )
             points[group, count] = point
         return points
 

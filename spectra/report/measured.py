@@ -8,9 +8,9 @@ from typing import Any
 
 from spectra.display import SHOWN, number, with_error
 from spectra.outputs.walk import matched_entries
-from spectra.printable import printable
+from spectra.printable import Names, printable
 from spectra.report.rows import BASIC
-from spectra.report.sources import Names, Shown
+from spectra.report.sources import Shown
 from spectra.results import PoolMetrics
 from spectra.results.records import group_name
 
@@ -81,8 +81,8 @@ def sentences(models: Sequence[Shown]) -> list[str]:
             found.append(name + "no standard errors were computed, so there are no intervals.")
         else:
             found.append(
-                f"{name}intervals rest on {errors['blocks']:,} {errors['unit']}s "
-                f"({errors['method']})."
+                f"{name}intervals rest on {errors['blocks']:,} {errors['unit']}"
+                f"{'s' * (errors['blocks'] != 1)} ({errors['method']})."
             )
         first, norms = left["first_tokens"], left["large_norms"]
         parts = [
@@ -115,15 +115,21 @@ def warnings(models: Sequence[Shown], unfinished: Sequence[str]) -> list[str]:
             )
         errors = pool.basic["standard_errors"]
         if errors is not None and errors["blocks"] < FEW_BLOCKS:
-            found.append(
-                f"{shown.name}: there are only {errors['blocks']} {errors['unit']}s, so intervals "
-                "are rough."
-            )
-        absent = [record for record in basic if record.num_rows and record.rankme is None]
+            found.append(f"{shown.name}: there {_are(errors)}, so intervals are rough.")
+        absent = [record for record in basic if record.num_rows and record.reason is not None]
         if absent:
-            found.append(f"{shown.name}: {len(absent)} groups have rows and no value; the first "
-                         f"says why: {printable(str(absent[0].reason))}.")  # fmt: skip
+            why = printable(str(absent[0].reason))
+            found.append(
+                f"{shown.name}: {len(absent)} of {len(basic)} groups lack a value; the first says "
+                f"why: {why}."
+            )
     return found
+
+
+def _are(errors: dict[str, Any]) -> str:
+    return f"is only 1 {errors['unit']}" if errors["blocks"] == 1 else (
+        f"are only {errors['blocks']} {errors['unit']}s"
+    )  # fmt: skip
 
 
 def numbers(models: Sequence[Shown], names: Names) -> list[Table]:

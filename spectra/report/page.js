@@ -32,7 +32,9 @@
   for (const figure of figures) {
     const place = document.querySelector(`#${figure.name} .chart`);
     const spec = { ...figure.spec, data: { ...figure.spec.data, values: rowsOf(figure.data) } };
-    const { view } = await vegaEmbed(place, spec, { renderer: "svg", actions: false });
+    const { view } = await vegaEmbed(place, spec, {
+      renderer: "svg", actions: false, logLevel: vega.Error, // an empty group has no extent
+    });
     views.set(figure.name, view);
     // The chart's own label stands for it; what is inside would be read out mark by mark.
     place.querySelector("svg").setAttribute("aria-hidden", "true");
@@ -52,7 +54,7 @@
     const style = `<style>${faces.map((rule) => rule.cssText).join("")}</style>`;
     return (await view.toSVG()).replace(/^(<svg[^>]*>)/, (tag) => tag + style);
   }
-  form.addEventListener("change", async () => {
+  const follow = async () => {
     const chosen = choices();
     for (const figure of figures) {
       const view = views.get(figure.name);
@@ -60,7 +62,10 @@
       await view.runAsync();
       counts(figure);
     }
-  });
+  };
+  form.addEventListener("change", follow);
+  window.addEventListener("pageshow", follow); // a browser that goes back restores the form
+  await follow();
   form.addEventListener("submit", (event) => event.preventDefault());
   window.addEventListener("beforeprint", () => views.forEach((view) => view.resize().run()));
   document.documentElement.dataset.ready = String(views.size);

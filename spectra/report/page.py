@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from spectra import strict_json
 from spectra._version import __version__
+from spectra.printable import Names, printable
 from spectra.report import measured
 from spectra.report.charts import Figure
-from spectra.report.charts._style import CONTROLS
-from spectra.report.sources import Names, Shown
-from spectra.report.values import METRICS, TITLES
+from spectra.report.choices import PRIMARY, Choice
+from spectra.report.sources import Shown
 
 FACES = {"Inter-Regular.ttf": 400, "Inter-SemiBold.ttf": 600}
 _HERE = resources.files("spectra.report")
@@ -29,19 +29,19 @@ def page(
     title: str,
     models: Sequence[Shown],
     figures: Sequence[Figure],
+    choices: Sequence[Choice],
     names: Names,
     unfinished: Sequence[str],
     libraries: str,
 ) -> str:
     """The HTML of a report; `libraries` is the bundle of Vega's scripts."""
-    pools = list(dict.fromkeys(pool for one in models for pool in one.result.pools))
-    controls = list(_controls(models, figures, pools))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    initial = {control["name"]: control["initial"] for control in controls}
-    drawn = [_with_counts(figure, models, pools) for figure in figures]
+    initial = {choice.name: choice.initial for choice in choices}
+    options = {choice.name: [value for value, _ in choice.options] for choice in choices}
+    drawn = [_with_counts(figure, models, options) for figure in figures]
     return environment.from_string(_text("page.html.j2")).render(
         version=__version__,
-        title=title,
+        title=printable(title),
         lead=_lead(models),
         fonts=Markup(font_faces()),
         style=Markup(_text("page.css")),
@@ -59,7 +59,7 @@ def page(
             }
             for figure, one in drawn
         ],
-        controls=controls,
+        choices=choices,
         convention=measured.convention(models),
         measured={
             "headings": measured.overview(models).headings,
@@ -106,38 +106,15 @@ def _lead(models: Sequence[Shown]) -> str:
     )
 
 
-def _controls(
-    models: Sequence[Shown], figures: Sequence[Figure], pools: Sequence[str]
-) -> Iterator[Option]:
-    """The choices of the page that have more than one option."""
-    layers = sorted({layer for one in models for layer in one.detailed})
-    primaries = sorted({one.result.primary for one in models})
-    first = f"primary ({', '.join(map(str, primaries))})"
-    rows = (row for figure in figures for row in figure.rows if row["kind"] == "category")
-    groups = sorted({row["group"] for row in rows})
-    options: dict[str, list[tuple[Any, str]]] = {
-        "metric": [(metric, TITLES[metric]) for metric in METRICS],
-        "pool": [(pool, pool) for pool in pools],
-        "layer": [(0, first), *((layer, str(layer)) for layer in layers)],
-        "group": [("", "all rows and segments"), *((group, group) for group in groups)],
-    }
-    titles = {"metric": "Metric", "pool": "Pool", "layer": "Layer", "group": "Category"}
-    for name, title in titles.items():
-        initial = CONTROLS[name] if name != "pool" or "all" in pools else pools[0]
-        choices = [{"value": value, "title": text} for value, text in options[name]]
-        yield {"name": name, "title": title, "options": choices, "initial": initial}
-
-
 def _with_counts(
-    figure: Figure, models: Sequence[Shown], pools: Sequence[str]
+    figure: Figure, models: Sequence[Shown], options: Mapping[str, Sequence[Any]]
 ) -> tuple[Figure, Option]:
     """The figure as the page's script reads it: data by columns, and n under each choice."""
     columns = list(dict.fromkeys(name for row in figure.rows for name in row))
     values = [[row.get(name) for name in columns] for row in figure.rows]
-    layers = [0, *sorted({layer for one in models for layer in one.detailed})]
     counts = {}
-    for layer in layers if "layer" in figure.controls else [""]:
-        for pool in pools if "pool" in figure.controls else [""]:
+    for layer in options["layer"] if "layer" in figure.controls else [""]:
+        for pool in options["pool"] if "pool" in figure.controls else [""]:
             text = "; ".join(_counts(models, layer, pool))
             if text:
                 counts[f"{layer}/{pool}"] = f"All rows together: {text}."
@@ -159,7 +136,7 @@ def _key(figure: Figure, chosen: dict[str, Any]) -> str:
 def _counts(models: Sequence[Shown], layer: int | str, pool: str) -> Iterator[str]:
     """Of each model that has the layer and pool, its rows (of every pool if none) and traces."""
     for one in models:
-        number = layer if isinstance(layer, int) and layer else one.result.primary
+        number = layer if isinstance(layer, int) and layer != PRIMARY else one.result.primary
         names = [name for name in one.result.pools if (number, name) in one.result.folders]
         wholes = {
             name: one.result.pool(name, layer=number).record()

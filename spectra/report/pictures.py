@@ -10,7 +10,6 @@ import altair as alt
 import vl_convert
 
 from spectra.atomic import write_bytes
-from spectra.outputs import make_directory
 from spectra.report.charts import Figure
 from spectra.report.page import font_faces
 
@@ -26,7 +25,6 @@ def libraries() -> str:
 
 def write_pictures(figures: Sequence[Figure], directory: Path) -> Iterator[Path]:
     """Each chart, as the page first shows it, as NAME.svg, NAME.pdf and NAME.png; the paths."""
-    make_directory(directory)
     with resources.as_file(resources.files("spectra.report") / "fonts") as fonts:
         vl_convert.register_font_directory(str(fonts))
         for figure in figures:

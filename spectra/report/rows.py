@@ -8,8 +8,8 @@ import numpy as np
 
 from spectra.grouping import Group
 from spectra.outputs.walk import basic_entries, curves
-from spectra.printable import printable
-from spectra.report.sources import Names, Shown
+from spectra.printable import Names, printable
+from spectra.report.sources import Shown
 from spectra.report.values import Fields, of_draws, of_record
 from spectra.results import PoolMetrics
 from spectra.results.records import group_name
@@ -46,13 +46,10 @@ def group_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
                     yield {**first, **named(group, names), **counts, **more, **of_record(record)}
             for group, count, point in pool.matched():
                 if group.kind in BASIC:
-                    record = pool.records[group]
-                    values = of_draws(point, record.num_blocks, pool.sweep["repeats"])
+                    record, ceiling = pool.records[group], _ceiling(pool, count)
+                    values = of_draws(point, pool.sweep["repeats"], ceiling)
                     counts = {"counts": MATCHED, "rows": count}
-                    more = {
-                        "traces": record.num_traces,
-                        "ceiling": min(count - 1, pool.dim),
-                    }
+                    more = {"traces": record.num_traces, "ceiling": ceiling}
                     yield {**first, **named(group, names), **counts, **more, **values}
 
 
@@ -75,9 +72,8 @@ def sweep_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
         for pool in shown.pools():
             first, repeats = head(shown, pool), pool.sweep["repeats"]
             for group, points in curves(pool.sweep):
-                blocks = pool.records[group].num_blocks
                 for point in points:
-                    values = of_draws(point, blocks, repeats)
+                    values = of_draws(point, repeats, _ceiling(pool, point["count"]))
                     yield {**first, **named(group, names), "rows": point["count"], **values}
 
 
@@ -91,11 +87,10 @@ def spectrum_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
         for pool in shown.pools():
             first, ranks = head(shown, pool), pool.basic["convention"]["alpha_ranks"]
             for group, entry in basic_entries(pool.routes):
-                record = pool.records[group]
                 values = np.array(entry["cov_centered"]["values"])
-                if group.kind not in BASIC or record.top_share is None or len(values) == 0:
+                if group.kind not in BASIC or not entry["total_variance"] or len(values) == 0:
                     continue
-                share = values / (values[0] / record.top_share)
+                share = values / entry["total_variance"]
                 line = _fitted(share, entry["cov_centered"]["alpha_req"], ranks)
                 for place, one in enumerate(share.tolist()):
                     yield {
@@ -142,7 +137,7 @@ def influence_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
         for pool in shown.pools():
             for group, record in pool.records.items():
                 strongest = (record.diagnostics or {}).get("influential_traces")
-                if group.kind in BASIC and strongest:
+                if group.kind in BASIC and strongest and record.rankme is not None:
                     for one in strongest:
                         yield {
                             **head(shown, pool),
@@ -161,6 +156,13 @@ ROUTES = {
 }
 
 _KINDS = {"bin": "global", "segment_bin": "segment", "category_bin": "category"}
+
+
+def _ceiling(pool: PoolMetrics, rows: int) -> int:
+    """The largest rank that so many rows can have under the run's convention."""
+    one = pool.basic["convention"]
+    exist = min(rows - int(one["centered"]), pool.dim)
+    return min(exist, one["kept"] or exist)
 
 
 def _fitted(

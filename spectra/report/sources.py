@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from spectra.errors import UsageError
-from spectra.printable import shortened
+from spectra.printable import Names
 from spectra.results import ModelResult, PoolMetrics, Results
 
 MODELS = 6
@@ -16,8 +16,6 @@ MODELS = 6
 
 DETAILED = 4
 """Layers of a model whose groups, depths, curves and spectra a page holds."""
-
-LABEL_WIDTH = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +37,6 @@ class Shown:
         for layer, pool in self.result.folders:
             if layer in self.detailed:
                 yield self.result.pool(pool, layer=layer)
-
-
-class Names:
-    """Things as the page calls them: printable, short, and each by a name of its own."""
-
-    def __init__(self) -> None:
-        """No names yet."""
-        self._shown: dict[Hashable, str] = {}
-        self._taken: set[str] = set()
-
-    def of(self, thing: Hashable, label: str) -> str:
-        """The name of a thing with this label; the same for the same thing."""
-        if thing not in self._shown:
-            short = shortened(label, LABEL_WIDTH) or '""'
-            name, number = short, 1
-            while name in self._taken:
-                number += 1
-                name = f"{short} ({number})"
-            self._shown[thing] = name
-            self._taken.add(name)
-        return self._shown[thing]
 
 
 def shown_models(results: Results) -> tuple[Shown, ...]:

@@ -7,7 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spectra.atomic import write_bytes
+from spectra.errors import UsageError
 from spectra.extras import require
+from spectra.outputs import make_directory
+from spectra.printable import Names, printable
 from spectra.results import load_all
 
 EXTRA = "report"
@@ -44,15 +47,19 @@ def write_report(
     from spectra.report.charts import figures as all_figures
     from spectra.report.page import page
     from spectra.report.pictures import libraries, write_pictures
-    from spectra.report.sources import Names, shown_models
+    from spectra.report.sources import shown_models
 
+    if figures is not None:
+        if Path(figures).exists() and not Path(figures).is_dir():
+            raise UsageError(f"{figures} is a file. Expected a directory for the pictures.")
+        make_directory(Path(figures))
     with ThreadPoolExecutor(1) as beside:
         bundle = beside.submit(libraries)
         results = load_all(outs)
         models, names = shown_models(results), Names()
-        drawn = all_figures(models, names)
-        unfinished = [str(place) for place in results.unfinished]
-        text = page(title, models, drawn, names, unfinished, bundle.result())
+        drawn, choices = all_figures(models, names)
+        unfinished = [printable(str(place)) for place in results.unfinished]
+        text = page(title, models, drawn, choices, names, unfinished, bundle.result())
     write_bytes(Path(path), text.encode())
     pictures = [] if figures is None else write_pictures(drawn, Path(figures))
     return Path(path), *pictures

@@ -37,7 +37,7 @@ def frame(
         types = {**dict.fromkeys(_INTEGERS, "Int64"), **dict.fromkeys(_FLOATS, "Float64")}
         return pd.DataFrame(
             {
-                name: pd.array(column, dtype=types.get(name, "object"))
+                name: pd.array(column, dtype=types[name]) if name in types else _text(column)
                 for name, column in zip(columns, values, strict=True)
             }
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spectra.errors import MissingFileError, ResultsNotFoundError
 from spectra.outputs import RUN_FILE
+from spectra.outputs.commit import is_output_name
 from spectra.results.model import ModelResult, Results
 from spectra.results.read import pool_folders, run_record
 
@@ -37,7 +38,7 @@ def load(path: str | Path) -> Results:
             f"{found}. Expected a directory that `spectra run` wrote to the end, or the parent of "
             "several. Run it again, or check the path."
         )
-    return Results({place.name: _model(place) for place in finished}, unfinished)
+    return Results({place.resolve().name: _model(place) for place in finished}, unfinished)
 
 
 def load_all(paths: Sequence[str | Path]) -> Results:
@@ -71,8 +72,11 @@ def _model(path: Path) -> ModelResult:
 
 
 def _holds_results(path: Path) -> bool:
+    """Whether a run wrote here, be it to the end or not."""
     return (path / RUN_FILE).exists() or any(
-        child.is_dir() and child.name.startswith(("pool_", "layer_")) for child in _children(path)
+        is_output_name(str(file.relative_to(path)))
+        for pattern in ("pool_*/*.json", "layer_*/pool_*/*.json")
+        for file in path.glob(pattern)
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from spectra.errors import UsageError
 from spectra.outputs import COLUMNS
+from spectra.printable import printable
 from spectra.results.frame import frame
 from spectra.results.pool import PoolMetrics
 from spectra.results.read import Folders, pool_documents
@@ -36,7 +37,7 @@ class ModelResult:
     @property
     def name(self) -> str:
         """The directory's name."""
-        return self.path.name
+        return self.path.resolve().name
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -81,7 +82,8 @@ class ModelResult:
 
     def __repr__(self) -> str:
         layers, pools = ", ".join(map(str, self.layers)), ", ".join(self.pools)
-        return f"ModelResult: {self.path} (layers {layers}; pools {pools})\n{self._first()!r}"
+        head = printable(f"ModelResult: {self.path} (layers {layers}; pools {pools})")
+        return f"{head}\n{self._first()!r}"
 
     def _repr_html_(self) -> str:
         return self._first()._repr_html_()
@@ -103,9 +105,17 @@ class Results(Mapping[str, ModelResult]):
     unfinished: tuple[Path, ...] = ()
 
     def frame(self, library: Library = "polars") -> Any:
-        """All of them as one data frame: a value a line. Needs the package named."""
-        pools = (pool for model in self.models.values() for pool in model.every_pool())
-        return frame(COLUMNS, (row for pool in pools for row in pool.rows()), library)
+        """All of them as one data frame: a value a line, the model directory's name first.
+
+        Needs the package named.
+        """
+        rows = (
+            (name, *row)
+            for name, model in self.models.items()
+            for pool in model.every_pool()
+            for row in pool.rows()
+        )
+        return frame(("run", *COLUMNS), rows, library)
 
     def __getitem__(self, name: str) -> ModelResult:
         return self.models[name]

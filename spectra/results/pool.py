@@ -10,8 +10,17 @@ from spectra.errors import UsageError
 from spectra.grouping import Group
 from spectra.outputs import FILES, pool_rows
 from spectra.outputs.walk import Entry, basic_entries, curves, depth_entries, matched_entries
+from spectra.printable import printable
 from spectra.record import Record
 from spectra.results.records import records_html, records_text
+from spectra.statistics import METRICS
+
+_HEAD = ("model", "layer", "pool", "dim", "final_norm", "convention", "left_out", "standard_errors")
+
+
+def _is_sound(record: Record) -> bool:
+    values = (getattr(record, name) for name in METRICS)
+    return all(value is None or isinstance(value, float) for value in values)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -33,6 +42,14 @@ class PoolMetrics:
             for group, entry in entries
         }
         object.__setattr__(self, "records", found)
+        # Whatever has not the shape of its kind fails here, where its place is known.
+        absent: list[object] = [field for field in _HEAD if field not in self.basic]
+        absent += [group for group, _ in curves(self.sweep) if group not in found]
+        absent += [record for record in found.values() if not _is_sound(record)]
+        if absent:
+            raise ValueError(f"{absent[0]!r}")
+        for _ in self.rows():
+            pass
 
     @property
     def basic(self) -> Entry:
@@ -152,8 +169,9 @@ class PoolMetrics:
 
     def __repr__(self) -> str:
         rows = self.record().num_rows
-        head = f"PoolMetrics: {self.model}, layer {self.layer}, pool {self.pool}, d = {self.dim}"
-        return f"{head}, {rows:,} rows\n{records_text(self.records)}"
+        place = f"{self.model}, layer {self.layer}, pool {self.pool}"
+        head = printable(f"PoolMetrics: {place}, d = {self.dim}, {rows:,} rows")
+        return f"{head}\n{records_text(self.records)}"
 
     def _repr_html_(self) -> str:
         return records_html(f"{self.model}, layer {self.layer}, pool {self.pool}", self.records)

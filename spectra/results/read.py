@@ -33,6 +33,12 @@ def run_record(path: Path) -> dict[str, Any]:
             f"{file}: format_version is {found!a}; expected {FORMAT_VERSION}. It may come from "
             "another version of Spectra: run it again with this one."
         )
+    outputs, warnings = run.get("outputs"), run.get("warnings")
+    if not isinstance(outputs, dict) or not isinstance(warnings, list):
+        raise ResultsFormatError(
+            f"{file}: outputs is {type(outputs).__name__}, warnings {type(warnings).__name__}; "
+            "expected an object of file names and an array of sentences. Run it again."
+        )
     return run
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from spectra.display import SHOWN, html_table, text_table, with_error
 from spectra.grouping import Group
-from spectra.printable import shortened
+from spectra.printable import Names
 from spectra.record import Record
 
 _HEADINGS = ("group", "rows", *SHOWN, "ceiling", "status")
 _KINDS = ("global", "segment", "category")
-_LABEL_WIDTH = 40
 
 
 def group_name(group: Group) -> str:
@@ -33,12 +32,13 @@ def records_html(caption: str, records: Mapping[Group, Record]) -> str:
 
 
 def _cells(records: Mapping[Group, Record]) -> Iterator[tuple[str, ...]]:
+    names = Names()
     for group, record in records.items():
         if group.kind in _KINDS:
             metrics = (
                 with_error(getattr(record, name), (record.se or {}).get(name), digits)
                 for name, digits in SHOWN.items()
             )
-            label = shortened(group_name(group), _LABEL_WIDTH)
+            label = names.of(group, group_name(group))
             rows, ceiling = f"{record.num_rows:,}", f"{record.rank_ceiling:,}"
             yield (label, rows, *metrics, ceiling, record.status)

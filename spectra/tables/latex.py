@@ -9,10 +9,11 @@ _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
-    "–": "--", "±": r"$\pm$", "[": "{[}", "]": "{]}",
+    "-": "-{}", ",": ",{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}", "–": "--",
+    "±": r"$\pm$", "[": "{[}", "]": "{]}",
 }  # fmt: skip
 _LATIN_1 = range(0xC0, 0x100)
-HEAD = r"% \usepackage[T1]{fontenc} \usepackage{booktabs}"
+HEAD = r"% \usepackage[T1]{fontenc} \usepackage{textcomp} \usepackage{booktabs}"
 
 
 def escaped(text: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 from spectra.errors import UsageError
 from spectra.extras import require
-from spectra.outputs import COLUMNS
+from spectra.outputs import COLUMNS as OF_A_RUN
+
+COLUMNS = ("run", *OF_A_RUN)
 
 _SHOWN = 12
 
@@ -40,7 +42,8 @@ def select(frame: Any, wanted: Mapping[str, Sequence[str]]) -> Any:
     pl = require("polars", "tables")
     for column, values in wanted.items():
         text = pl.col(column).cast(pl.String).fill_null("")
-        kept = frame.filter(text.is_in(list(values)))
+        shown = [value.encode("utf-8", "backslashreplace").decode() for value in values]
+        kept = frame.filter(text.is_in(shown))
         if kept.is_empty():
             found = frame.select(text.unique().sort()).to_series().to_list()
             more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

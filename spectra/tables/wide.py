@@ -8,8 +8,8 @@ from typing import Any
 
 from spectra.display import SHOWN, number
 
-_LABELS = ("model", "layer", "pool", "file", "group_kind", "segment", "category", "bin", "count",
-           "route")  # fmt: skip
+_LABELS = ("run", "model", "layer", "pool", "file", "group_kind", "segment", "category", "bin",
+           "count", "route")  # fmt: skip
 _ALWAYS = ("segment", "category", "num_rows")
 _DIGITS = 4
 

@@ -10,7 +10,7 @@ from typing import Any
 from spectra import markdown
 from spectra.atomic import write_bytes
 from spectra.errors import UsageError
-from spectra.outputs import COLUMNS, csv_table
+from spectra.outputs import csv_table
 from spectra.tables.latex import latex
 from spectra.tables.wide import Wide, wide
 
@@ -28,7 +28,7 @@ def write_table(frame: Any, path: Path, metrics: Sequence[str]) -> None:
         frame.write_parquet(buffer)
         content = buffer.getvalue()
     elif suffix == "csv":
-        content = csv_table(COLUMNS, frame.iter_rows())
+        content = csv_table(frame.columns, frame.iter_rows())
     elif suffix == "md":
         content = as_markdown(wide(frame, metrics)).encode()
     elif suffix == "tex":

@@ -4,32 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spectra.printable import Names
 from spectra.report import rows
 from spectra.report.charts import groups, influences, lines, overviews, routes, spectra
 from spectra.report.charts.figure import Figure as Figure
-from spectra.report.sources import Names, Shown
+from spectra.report.choices import Choice, choices
+from spectra.report.sources import Shown
+from spectra.report.values import METRICS, Fields
 
 
-def figures(models: Sequence[Shown], names: Names) -> list[Figure]:
-    """Every chart that the models have data for, in the order of the page."""
+def figures(models: Sequence[Shown], names: Names) -> tuple[list[Figure], list[Choice]]:
+    """Every chart that the models have values for, in the order of the page, and its choices."""
     shown = [one.name for one in models]
-    by_group = list(rows.group_rows(models, names))
-    by_layer = list(rows.layer_rows(models, names))
-    pools = list(dict.fromkeys(pool for one in models for pool in one.result.pools))
-    found = [groups.figure(shown, by_group)]
-    if depths := list(rows.depth_rows(models, names)):
+    by_group, by_layer = (list(of(models, names)) for of in (rows.group_rows, rows.layer_rows))
+    chosen = choices(models, by_group)
+    pools = [value for one in chosen if one.name == "pool" for value, _ in one.options]
+    found = []
+    if _any(by_group):
+        found.append(groups.figure(shown, by_group))
+    if _any(depths := list(rows.depth_rows(models, names))):
         found.append(lines.depth(shown, depths))
-    if drawn := list(rows.sweep_rows(models, names)):
+    if _any(drawn := list(rows.sweep_rows(models, names))):
         found.append(lines.sweep(shown, drawn))
     if spectrum := list(rows.spectrum_rows(models, names)):
         found.append(spectra.figure(shown, spectrum))
-    found.append(routes.figure(shown, list(rows.route_rows(models, names)), groups.order(by_group)))
-    if len(pools) > 1:
+    by_route = list(rows.route_rows(models, names))
+    if any(row["effective_rank"] is not None for row in by_route):
+        found.append(routes.figure(shown, by_route, groups.order(by_group)))
+    if len(pools) > 1 and _any(by_layer):
         detailed = {(one.name, layer) for one in models for layer in one.detailed}
         kept = [row for row in by_layer if (row["model"], row["layer"]) in detailed]
         found.append(overviews.pools(shown, kept, pools))
-    if any(len(one.result.layers) > 1 for one in models):
+    if any(len(one.result.layers) > 1 for one in models) and _any(by_layer):
         found.append(overviews.layers(shown, by_layer))
     if strongest := list(rows.influence_rows(models, names)):
         found.append(influences.figure(shown, strongest))
-    return found
+    return [one.starting(chosen) for one in found], chosen
+
+
+def _any(found: Sequence[Fields]) -> bool:
+    return any(row[metric] is not None for row in found for metric in METRICS)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import altair as alt
 
-from spectra.report.values import METRICS, TITLES
+from spectra.report.values import TITLES
 
 Chart: TypeAlias = "alt.Chart | alt.LayerChart"
 
@@ -25,17 +25,10 @@ FORMAT = ".6~g"
 _NARROW = "containerSize()[0] > 0 && containerSize()[0] < 500"
 """Whether the page is a phone's; a picture has no container."""
 
-CONTROLS: dict[str, Any] = {"pool": "all", "layer": 0, "metric": METRICS[0], "group": ""}
-"""The page's choices and what they are at first.
 
-Layer 0 is each model's primary one; no group means all rows and the segments.
-"""
-
-
-def chosen(*controls: str, **initial: Any) -> list[alt.Parameter]:
-    """Parameters that the page sets, by the names of its controls."""
-    values = {**CONTROLS, **initial}
-    return [alt.param(name=name, value=values[name]) for name in controls]
+def chosen(*choices: str) -> list[alt.Parameter]:
+    """Parameters that the page sets, by the names of its choices."""
+    return [alt.param(name=name, value=None) for name in choices]
 
 
 ROWS = alt.NamedData("rows")
@@ -141,6 +134,7 @@ def config() -> dict[str, Any]:
             "labelColor": INK,
             "labelFontSize": 12,
             "labelLimit": 200,
+            "symbolOpacity": 1,
             "titleColor": INK,
             "symbolStrokeWidth": 2,
         },

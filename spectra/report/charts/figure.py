@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spectra.report.charts._style import Chart, config
+from spectra.report.choices import Choice
 from spectra.report.values import Fields
 
 
@@ -49,6 +50,12 @@ class Figure:
         spec |= {"config": config(), "autosize": fitting}
         controls = [one["name"] for one in spec["params"]]
         return cls(name, title, about, alternative, controls, rows, spec)
+
+    def starting(self, choices: Sequence[Choice]) -> Figure:
+        """With what is chosen at first."""
+        first = {choice.name: choice.initial for choice in choices}
+        params = [{**one, "value": first[one["name"]]} for one in self.spec["params"]]
+        return replace(self, spec={**self.spec, "params": params})
 
     def alone(self, width: int) -> dict[str, Any]:
         """The specification with its data and a width, for a picture of its own."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import altair as alt
 
 from spectra.report.charts._style import (
-    CONTROLS,
     IN_LAYER,
     IN_POOL,
     INTERVAL_TIPS,
@@ -64,8 +63,9 @@ def figure(models: list[str], rows: Sequence[Fields]) -> Figure:
         rows,
         name="groups",
         title="Segments and categories",
-        about="All metrics rise with the number of rows: compare groups at the matched count "
-        "(diamonds), where every group of a kind has as many rows, not as they come (circles). "
+        about="Effective ranks rise with the number of rows, and alpha changes with it: compare "
+        "groups at the matched count (diamonds), where every group of a kind has as many rows, not "
+        "as they come (circles). "
         "Bars are 95 % intervals for the statistic at that number of rows.",
         alternative="Dots with intervals, one line for each group; the table at the end of the "
         "page has the numbers.",
@@ -75,7 +75,7 @@ def figure(models: list[str], rows: Sequence[Fields]) -> Figure:
 def order(rows: Sequence[Fields]) -> list[str]:
     """Groups from top to bottom: all rows, segments, then categories by falling effective rank."""
     first: dict[str, Fields] = {}
-    for row in sorted(rows, key=lambda row: (not row["primary"], row["pool"] != CONTROLS["pool"])):
+    for row in sorted(rows, key=lambda row: (not row["primary"], row["pool"] != "all")):
         first.setdefault(row["group"], row)
     kinds = ("global", "segment", "category")
 

@@ -33,7 +33,6 @@ _FOCUS = (
 
 def depth(models: list[str], rows: Sequence[Fields]) -> Figure:
     """Metrics over relative depth."""
-    bins = 1 + max(row["bin"] for row in rows)
     ticks = [number / 10 for number in range(11)]
     x = (
         alt.X("depth:Q", title="relative depth in the trace")
@@ -45,7 +44,7 @@ def depth(models: list[str], rows: Sequence[Fields]) -> Figure:
         rows,
         name="depth",
         title="Through the trace",
-        about=f"Each trace's steps are dealt to {bins} bins of relative depth. {_FOCUS}",
+        about=f"Each trace is cut into bins of relative depth. {_FOCUS}",
         alternative="Lines over relative depth with bands; the data behind them can be downloaded.",
     )
 
@@ -64,7 +63,7 @@ def sweep(models: list[str], rows: Sequence[Fields]) -> Figure:
         name="sweep",
         title="How the metrics grow with rows",
         about="Means over nested subsamples without replacement. A curve that has not levelled "
-        f"off says that more rows would give a larger value. {_FOCUS}",
+        f"off says that more rows would change the value further. {_FOCUS}",
         alternative="Lines over the number of rows with bands; the data behind them can be "
         "downloaded.",
     )

@@ -75,7 +75,6 @@ def figure(models: list[str], rows: Sequence[Fields], groups: list[str]) -> Figu
         "Squaring widens their spread, so the entropy over eigenvalues gives a smaller rank than "
         "that over singular values: two statistics of one spectrum, both published as RankMe. "
         "Without centring, the mean is one more direction; where it holds much of the energy, it "
-        "takes weight from all others and the rank falls." + order,
-        alternative="Three marks for each group: the rank by the covariance lowest, by centred "
-        "singular values highest.",
+        "takes weight from all others, and the rank falls as a rule." + order,
+        alternative="Three marks for each group, one a route.",
     )

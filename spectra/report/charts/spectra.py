@@ -62,7 +62,8 @@ def figure(models: list[str], rows: Sequence[Fields]) -> Figure:
         name="spectra",
         title="Eigenspectra",
         about="The leading eigenvalues of each group's covariance. Where they follow a power law, "
-        "they lie on a straight line; alpha is its slope, fitted on the ranks that the line covers "
-        "(weights 1/rank). A steeper line means that fewer directions hold the variance.",
+        "they lie on a straight line. Where a line is drawn, alpha was fitted on the ranks that it "
+        "covers (weights 1/rank), and its slope is -alpha. A steeper line means that fewer "
+        "directions hold the variance.",
         alternative="Points falling from left to right on logarithmic axes, with a fitted line.",
     )
