@@ -72,7 +72,8 @@ def _public(package: str, name: str, value: Any) -> str:
         return "\n".join([title, *_class(f"{package}.{name}", value)])
     if callable(value):
         return "\n".join([title, _code(f"{package}.{name}", value), markdown(value)])
-    return f"{title}\n{_code_block(f'{package}.{name} = {value!r}')}"
+    text = repr(value).replace("'", '"')  # as the formatter has it
+    return f"{title}\n{_code_block(f'{package}.{name} = {text}')}"
 
 
 def _class(name: str, value: type) -> Iterator[str]:
