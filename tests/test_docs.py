@@ -70,6 +70,10 @@ def test_commands_parse(page: str, command: str) -> None:
         name = words[0]
         assert {word for word in words if word.startswith("--")} <= options_of(name), page
         return
+    if "--config" in words:  # which would be read at once
+        place = words.index("--config")
+        assert "--config" in options_of(words[0])
+        del words[place : place + 2]
     depth = max(d for d in range(1, len(words) + 1) if " ".join(words[:d]) in COMMANDS)
     name = " ".join(words[:depth])
     COMMANDS[name].make_context(name, words[depth:])  # raises where they do not parse
