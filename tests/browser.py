@@ -45,6 +45,6 @@ def opened(path: Path, *, width: int = 1400, scheme: Scheme = "light") -> Iterat
         page.on("pageerror", lambda error: found.said.append(str(error)))
         page.on("request", lambda request: found.asked.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
+        page.wait_for_selector("html[data-ready]", state="attached", timeout=30_000)
         yield found
         browser.close()

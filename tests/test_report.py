@@ -107,7 +107,8 @@ def test_data_are_the_results(written: Path) -> None:
             if se is not None:
                 assert record.num_blocks is not None
                 reach = t_quantile(record.num_blocks) * se
-                assert row[f"{metric}_high"] == value + reach
+                most = record.rank_ceiling if "rank" in metric else math.inf
+                assert row[f"{metric}_high"] == max(value, min(value + reach, most))
                 assert row[f"{metric}_low"] == max(
                     value - reach, 1 if "rank" in metric else -math.inf
                 )
@@ -189,12 +190,43 @@ def test_pictures_have_their_fonts(three: Path) -> None:
 
 def test_a_report_says_what_is_missing_or_unfinished(three: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "half" / "pool_all").mkdir(parents=True)
+    (tmp_path / "out" / "half" / "pool_all" / "basic_metrics.json").touch()
     (tmp_path / "out" / "known").symlink_to(three / "out" / "known")
     result = call("report", tmp_path / "out", "-o", tmp_path / "r.html", "--title", "A <b> & co")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "r.html").read_text()
     assert "half has no run.json: its run did not finish" in page
     assert "<h1>A &lt;b&gt; &amp; co</h1>" in page
+
+
+def test_it_opens_on_what_there_is(tmp_path: Path) -> None:
+    config = spectra.RunConfig(pools=("mean",), jackknife="off", matched=False, diagnostics=False)
+    spectra.run(write_synthetic(tmp_path / "in" / "known"), tmp_path / "out", config)
+    write_report([tmp_path / "out"], tmp_path / "report.html")
+    with opened(tmp_path / "report.html") as seen:
+        drawn = figures_in((tmp_path / "report.html").read_text())
+        assert [one["name"] for one in drawn] == ["groups", "depth", "sweep", "spectra", "routes"]
+        for figure in drawn:
+            marks = seen.page.locator(f"#{figure['name']} svg .mark-symbol.role-mark path")
+            assert marks.count() > 0
+        assert seen.said == []
+
+
+@pytest.mark.parametrize("name", ["roy2007", "differank"])
+def test_shares_are_of_the_variance_whatever_the_convention(tmp_path: Path, name: str) -> None:
+    source = write_synthetic(tmp_path / "in" / "known")
+    config = spectra.RunConfig(pools=("mean",), convention=name, counts=(32,), repeats=2)
+    spectra.run(source, tmp_path / "out", config)
+    write_report([tmp_path / "out"], tmp_path / "report.html")
+    (rows,) = (
+        rows_of(one)
+        for one in figures_in((tmp_path / "report.html").read_text())
+        if one["name"] == "spectra"
+    )
+    routes = spectra.load(tmp_path / "out")["known"].pool("mean").routes["global"]
+    shares = [row["share"] for row in rows if row["group"] == "global"]
+    assert 0.9 < sum(shares) <= 1
+    assert shares[0] == routes["cov_centered"]["values"][0] / routes["total_variance"]
 
 
 def test_more_models_than_colours_are_refused(three: Path, tmp_path: Path) -> None:
@@ -319,6 +351,11 @@ def test_choices_change_every_chart_that_follows_them(seen: Opened, written: Pat
     faint = seen.page.locator("#depth svg .mark-area path").count()
     seen.page.select_option("select[name=group]", category)
     assert seen.page.locator("#depth svg .mark-area path").count() != faint
+    seen.page.goto("about:blank")
+    seen.page.go_back()
+    seen.page.wait_for_selector("html[data-ready]", state="attached")
+    metric = seen.page.locator("select[name=metric]").input_value()
+    assert seen.js("spectraViews.get('groups').signal('metric')") == metric
     assert seen.said == []
 
 

@@ -103,7 +103,9 @@ def test_other_requests_that_cannot_be_met(written: tuple[Path, spectra.ModelRun
 def test_frames_hold_what_the_table_holds(
     written: tuple[Path, spectra.ModelRun], library: Any
 ) -> None:
-    frame = spectra.load(written[0]).frame(library)
+    results = spectra.load(written[0])
+    frame = results["tiny"].frame(library)
+    assert list(results.frame(library).columns) == ["run", *frame.columns]
     with (written[0] / "tiny" / "metrics.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     rows = frame.to_dicts() if library == "polars" else frame.astype(object).to_dict("records")
@@ -146,7 +148,11 @@ def test_unfinished_runs_are_named(written: tuple[Path, spectra.ModelRun], tmp_p
         spectra.load(tmp_path / "absent")
     with pytest.raises(ResultsNotFoundError, match="holds no results"):
         spectra.load(tmp_path)
+    (tmp_path / "layer_x" / "pool_party").mkdir(parents=True)  # names that say nothing
+    with pytest.raises(ResultsNotFoundError, match="holds no results"):
+        spectra.load(tmp_path)
     (tmp_path / "half" / "pool_all").mkdir(parents=True)
+    (tmp_path / "half" / "pool_all" / FILES[0]).touch()
     with pytest.raises(ResultsNotFoundError, match="did not finish"):
         spectra.load(tmp_path)
     (tmp_path / "tiny").symlink_to(written[0] / "tiny")
@@ -184,7 +190,7 @@ def _broken(written: Path, tmp_path: Path, name: str, old: str, new: str) -> spe
 def test_files_of_another_shape(
     written: tuple[Path, spectra.ModelRun], tmp_path: Path, name: str, old: str, new: str
 ) -> None:
-    with pytest.raises(ResultsFormatError, match=r"run it\s+again"):
+    with pytest.raises(ResultsFormatError, match=r"[Rr]un it\s+again"):
         _broken(written[0], tmp_path, name, old, new)["tiny"].pool()
 
 

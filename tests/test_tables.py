@@ -52,6 +52,7 @@ def test_parquet_and_csv_hold_what_was_asked_for(out: Path, tmp_path: Path) -> N
         (out / "one" / "tiny" / "metrics.csv").open(newline="") as every,
     ):
         rows, lines = list(csv.DictReader(file)), list(csv.DictReader(every))
+    assert {row.pop("run") for row in rows} == {"tiny"}
     assert rows == [
         line
         for line in lines
@@ -72,7 +73,20 @@ def test_models_of_one_name_are_told_apart(out: Path, tmp_path: Path) -> None:
 
     results = load_all([out / "one", out / "two", out / "one" / "tiny"])
     assert list(results) == ["one/tiny", "two/tiny"]
-    assert call("table", out / "one", out / "two", "-o", tmp_path / "t.csv").exit_code == 0
+    assert call("table", out / "one", out / "two", "-o", tmp_path / "t.parquet").exit_code == 0
+    frame = pl.read_parquet(tmp_path / "t.parquet")
+    assert set(frame["run"]) == {"one/tiny", "two/tiny"}
+    once = call("table", out / "one", "--pool", "all").stdout.splitlines()
+    both = call("table", out / "one", out / "two", "--pool", "all").stdout.splitlines()
+    assert len(both) - 2 == 2 * (len(once) - 2)  # a line for each, beside heading and rule
+
+
+@pytest.mark.parametrize("kind", ["bin", "segment_bin"])
+def test_depth_bins_are_shown_where_they_are_asked_for(out: Path, kind: str) -> None:
+    lines = call("table", out / "one", "--where", f"group_kind={kind}", "--pool", "all").stdout
+    pool = spectra.load(out / "one")["tiny"].pool()
+    record = pool.record(bin=1, segment="thought" if kind == "segment_bin" else None)
+    assert f"{record.rankme:.2f}" in lines
 
 
 def test_markdown_on_stdout_is_one_table(out: Path) -> None:

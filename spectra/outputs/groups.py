@@ -156,9 +156,10 @@ class _Maker:
                 }
         for place, group in enumerate(groups):
             solved = None if group in self._bad else self._result.spectra.get(group)
-            variance = float(spectra["cov_centered"][0][place].sum())
+            # Squares of non-finite rows are NaN, and one row has no variance.
+            variance = float(spectra["cov_centered"][0][place].sum()) / max(rows[place] - 1, 1)
             result[group] |= {
-                "total_variance": variance if math.isfinite(variance) else None,
+                "total_variance": variance if math.isfinite(variance) and rows[place] > 1 else None,
                 "mean_energy_share": None if solved is None else mean_energy_share(solved),
                 "max_disagreement": None if solved is None else solved.disagreement,
                 "num_rows": rows[place],

@@ -33,7 +33,7 @@
     const place = document.querySelector(`#${figure.name} .chart`);
     const spec = { ...figure.spec, data: { ...figure.spec.data, values: rowsOf(figure.data) } };
     const { view } = await vegaEmbed(place, spec, {
-      renderer: "svg", actions: false, logLevel: vega.Error, // an empty group has no extent
+      renderer: "svg", actions: false, logLevel: 1, // errors alone: an empty group has no extent
     });
     views.set(figure.name, view);
     // The chart's own label stands for it; what is inside would be read out mark by mark.
