@@ -74,7 +74,7 @@ docs:
 lock:
 	@$(setup) requirements/dev.txt
 	$(lock) pyproject.toml --extra dev --extra extract --extra gguf --extra report --extra tables requirements/build.in -o requirements/dev.txt
-	$(lock) pyproject.toml --extra extract --extra gguf --extra report requirements/build.in -c requirements/dev.txt -o requirements/run.txt
+	$(lock) pyproject.toml --extra extract --extra gguf --extra report --extra tables requirements/build.in -c requirements/dev.txt -o requirements/run.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -81,6 +81,21 @@ def test_models_of_one_name_are_told_apart(out: Path, tmp_path: Path) -> None:
     assert len(both) - 2 == 2 * (len(once) - 2)  # a line for each, beside heading and rule
 
 
+def test_groups_at_matched_counts(out: Path, tmp_path: Path) -> None:
+    refused = call("table", out / "one", "--matched")
+    assert refused.exit_code == 2
+    assert "No groups were compared at matched counts" in refused.stderr
+    config = spectra.RunConfig(pools=("all",), counts=(32,), repeats=2, jackknife="off")
+    spectra.run(Path(spectra.__file__).parent / "embedded", tmp_path, config)
+    lines = call("table", tmp_path, "--matched", "--where", "group_kind=segment").stdout
+    pool = spectra.load(tmp_path)["smollm2-135m-instruct"].pool()
+    matched = pool.basic["matched"]["segments"]
+    assert [line.split("|")[-4].strip() for line in lines.splitlines()[2:]] == [
+        f"{group['mean']['rankme']:.2f}" for group in matched["groups"]
+    ]
+    assert f"| {matched['count']:,} |" in lines
+
+
 @pytest.mark.parametrize("kind", ["bin", "segment_bin"])
 def test_depth_bins_are_shown_where_they_are_asked_for(out: Path, kind: str) -> None:
     lines = call("table", out / "one", "--where", f"group_kind={kind}", "--pool", "all").stdout

@@ -11,7 +11,7 @@ from spectra.cli import _options as options
 from spectra.cli._text import say
 from spectra.errors import UsageError
 
-EXAMPLE = "spectra table spectral_metrics -o table.tex --where group_kind=category --pool mean"
+EXAMPLE = "spectra table spectral_metrics -o table.tex --where group_kind=segment --pool all"
 
 Outs = Annotated[
     list[Path],
@@ -47,6 +47,12 @@ def table(
     pool: Annotated[
         str | None, typer.Option(metavar="POOL", help="Short for --where pool=POOL.")
     ] = None,
+    matched: Annotated[
+        bool,
+        typer.Option(
+            "--matched", help="Groups at the count that their kind shares, not as they come."
+        ),
+    ] = False,
     metrics: Annotated[
         str, typer.Option(metavar="LIST", help="Columns of a .md or .tex, in this order.")
     ] = "rankme,rankme_sigma,alpha_req",
@@ -58,16 +64,17 @@ def table(
     kind of group is asked for. Needs the extra "tables".
     """
     from spectra.results import load_all
-    from spectra.tables import as_markdown, select, selection, wide, write_table
+    from spectra.tables import as_markdown, at_matched_counts, select, selection, wide, write_table
 
     names = tuple(dict.fromkeys(options.words(metrics)))
     wanted = selection([*(where or ()), *([] if pool is None else [f"pool={pool}"])])
     paper = output is None or output.suffix in (".md", ".tex")
-    if paper and not {"file", "count", "group_kind", "bin"} & wanted.keys():
+    if (paper or matched) and not {"file", "count", "group_kind", "bin"} & wanted.keys():
         wanted = {"file": ["basic_metrics.json"], **wanted}
-    if paper and not {"file", "count"} & wanted.keys():
+    if paper and not matched and not {"file", "count"} & wanted.keys():
         wanted = {"count": [""], "route": [""], **wanted}
-    frame = select(load_all(outs).frame(), wanted)
+    every = load_all(outs).frame()
+    frame = select(at_matched_counts(every) if matched else every, wanted)
     known = sorted(set(frame["metric"].to_list()))
     unknown = [name for name in names if name not in known]
     if paper and unknown:

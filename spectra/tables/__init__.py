@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spectra.tables.select import at_matched_counts as at_matched_counts
 from spectra.tables.select import select as select
 from spectra.tables.select import selection as selection
 from spectra.tables.wide import Wide as Wide

@@ -9,8 +9,11 @@ from typing import Any
 from spectra.errors import UsageError
 from spectra.extras import require
 from spectra.outputs import COLUMNS as OF_A_RUN
+from spectra.outputs import FILES
 
 COLUMNS = ("run", *OF_A_RUN)
+
+SWEEP = FILES[2]
 
 _SHOWN = 12
 
@@ -53,3 +56,18 @@ def select(frame: Any, wanted: Mapping[str, Sequence[str]]) -> Any:
             )
         frame = kept
     return frame
+
+
+def at_matched_counts(frame: Any) -> Any:
+    """The rows of a polars frame that are of groups at the count which their kind shares.
+
+    Raises `UsageError` where the runs made no such comparison.
+    """
+    pl = require("polars", "tables")
+    kept = frame.filter(pl.col("file").ne(SWEEP) & pl.col("count").is_not_null())
+    if kept.is_empty():
+        raise UsageError(
+            "No groups were compared at matched counts: none shared enough rows, or the run was "
+            "told --no-matched. Run it again, or leave --matched out."
+        )
+    return kept
