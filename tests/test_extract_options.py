@@ -276,6 +276,7 @@ def test_options_by_name_are_ready_for_json(made: Made) -> None:
         "only_step_tokens": False,
         "backend": "cpu",
         "fresh": False,
+        "push_layout": False,
     }
 
 
