@@ -61,11 +61,8 @@ def page(
         ],
         choices=choices,
         convention=measured.convention(models),
-        measured={
-            "headings": measured.overview(models).headings,
-            "lines": measured.overview(models).lines,
-            "sentences": measured.sentences(models),
-        },
+        measured=measured.overview(models),
+        sentences=measured.sentences(models),
         warnings=measured.warnings(models, unfinished),
         tables=measured.numbers(models, names),
         provenance=[

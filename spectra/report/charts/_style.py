@@ -14,8 +14,9 @@ Chart: TypeAlias = "alt.Chart | alt.LayerChart"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Of Okabe and Ito, for all kinds of colour vision; each readable on white and on near black."""
 
-SHAPES = ("circle", "diamond", "square", "triangle-up", "cross", "triangle-down")
-DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3])
+SHAPES = ("circle", "diamond", "square")
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
+"""Of the series, in their order."""
 
 INK = "currentColor"
 """Text and lines take the page's colour, light or dark; a figure on its own is black on white."""
@@ -87,7 +88,7 @@ def by_series(models: list[str]) -> list[Any]:
     scale = alt.Scale(domain=list(SERIES), range=list(COLOURS[: len(SERIES)]))
     if len(models) == 1:
         return [alt.Color("series:N", title=None, scale=scale, sort=list(SERIES))]
-    dashes = alt.Scale(domain=list(SERIES), range=[list(one) for one in DASHES[: len(SERIES)]])
+    dashes = alt.Scale(domain=list(SERIES), range=DASHES)
     return [by_model(models), alt.StrokeDash("series:N", title=None, scale=dashes)]
 
 
