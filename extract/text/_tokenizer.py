@@ -191,8 +191,8 @@ def _load(data: bytes, where: str) -> Tokenizer:
         tokenizer: Tokenizer = package.Tokenizer.from_buffer(data)
     except ValueError as error:
         raise UnreadableTokenizerError(
-            f"{where} is not a tokenizer that the tokenizers package reads: {str(error)!a}. Fetch "
-            "the file again, or update the package."
+            f"{where} is not a tokenizer that the tokenizers package reads: {str(error)[:300]!a}. "
+            "Fetch the file again, or update the package."
         ) from None
     return tokenizer
 

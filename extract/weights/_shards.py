@@ -188,4 +188,4 @@ def _other_dtypes(
 
 def _some(names: Mapping[str, str] | set[str]) -> str:
     listed = sorted(names)
-    return ", ".join(ascii(name) for name in listed[:5]) + (", …" if len(listed) > 5 else "")
+    return ", ".join(show(name) for name in listed[:5]) + (", …" if len(listed) > 5 else "")
