@@ -109,6 +109,7 @@ def _load(inputs: Inputs, log: Log, progress: Progress) -> Forward:
         norm=any(layer.final_norm for layer in layers),
         dtype=inputs.dtype,
         placement=placement,
+        where=inputs.checkpoint.config_where,
     )
     return Forward(
         decoder,

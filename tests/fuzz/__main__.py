@@ -59,7 +59,7 @@ def _mutated(data: bytes, rng: random.Random, mutate: object, max_size: int) -> 
     elif kind < 0.5:
         changed, _ = byte_edits.edit(data, rng)
     else:
-        changed = json_edits.edit_inside(data, rng)
+        changed, _ = json_edits.edit_inside(data, rng)
     return changed[:max_size]
 
 

@@ -237,26 +237,31 @@ def _other_value(value: Any, rng: random.Random) -> Any:
 # ---- JSON within a file -------------------------------------------------------------------------
 
 
-def edit_inside(data: bytes, rng: random.Random) -> bytes:
-    """`data` with an edit or two of the JSON in it: all of it, a line, or a safetensors header."""
+def edit_inside(data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """`data` with some edits of the JSON in it: all of it, a line, or a safetensors header.
+
+    Also returns what was done. Data without JSON come back as they are.
+    """
     length = int.from_bytes(data[:8], "little")
     if 8 < length + 8 <= len(data):
-        header = edited(data[8 : 8 + length], rng)
-        return len(header).to_bytes(8, "little") + header + data[8 + length :]
+        header, what = _edited(data[8 : 8 + length], rng)
+        return len(header).to_bytes(8, "little") + header + data[8 + length :], f"header: {what}"
     lines = data.split(b"\n")
     if len(lines) > 2 and lines[0].endswith(b"}"):
         number = rng.randrange(len(lines))
-        lines[number] = edited(lines[number], rng)
-        return b"\n".join(lines)
-    return edited(data, rng)
+        lines[number], what = _edited(lines[number], rng)
+        return b"\n".join(lines), f"line {number + 1}: {what}"
+    return _edited(data, rng)
 
 
-def edited(data: bytes, rng: random.Random) -> bytes:
+def _edited(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     """The document with one to three edits; as it is where it cannot be parsed."""
+    done = []
     try:
         node = parse(data)
         for _ in range(rng.choice([1, 1, 1, 2, 3])):
-            node, _ = edit(node, rng)
-        return render(node, ascii_only=rng.random() < 0.9)
+            node, what = edit(node, rng)
+            done.append(what)
+        return render(node, ascii_only=rng.random() < 0.9), "; ".join(done)
     except (ValueError, RecursionError):
-        return data
+        return data, "nothing"
