@@ -139,7 +139,8 @@ def test_alphas_least_number_of_rows_is_told_in_one_way() -> None:
     assert spectra.metrics(rows).alpha_req is not None
     assert spectra.metrics(rows[1:]).status == "short_spectrum"
     assert spectra.metrics(rows[:, 1:]).status == "short_spectrum"
-    for page in ("docs/statistics.md", "docs/choosing.md", "docs/troubleshooting.md"):
+    pages = ("README.md", *(f"docs/{name}.md" for name in ("statistics", "choosing")))
+    for page in (*pages, "docs/troubleshooting.md"):
         assert f"at least {len(rows)}" in PAGES[page], page
 
 
