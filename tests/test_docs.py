@@ -22,10 +22,8 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
 }
 OTHERS = {
-    "--bootstraps": "bench.coverage",
     "--no-deps": "pip",
     "--repo-type": "hf",
-    "--rows": "bench.coverage",
     "--upgrade": "uv",
 }
 """Options in the pages that are of other programs."""
