@@ -26,6 +26,7 @@ from spectra.engine import (
 from spectra.errors import InputError
 from spectra.grouping import Group
 from spectra.left_out import LeftOut, locator
+from spectra.lock import locked
 from spectra.outputs import (
     COLUMNS,
     INFLUENCE_COLUMNS,
@@ -48,6 +49,8 @@ from spectra.printable import printable
 from spectra.provenance import Accuracy, Stages, input_identity, versions
 from spectra.record import Record
 from spectra.results.records import records_html, records_text
+
+LOCK_NAME = "run.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +134,20 @@ def run(
     Raises:
         InputError: something under src is missing, malformed or contradicts itself.
         UsageError: an option cannot be met here.
+        DirectoryBusyError: another run writes to the same place.
+        OutputError: the operating system refuses to write.
     """
     config = config or RunConfig()
     backend = select_backend(config.backend, config.precision)
     advice = precision_advice(backend, config.precision)
     origin = {"command": list(command), "options": _options(config, sources)}
     places = output_directories(find_artifacts(src), Path(out))
-    return tuple(
-        _run_model(
-            place, target, config, backend, advice, origin, progress, Clock() if profile else None
-        )
-        for place, target in places.items()
-    )
+    runs = []
+    for place, target in places.items():
+        clock = Clock() if profile else None
+        with locked(target, LOCK_NAME, required=False):
+            runs.append(_run_model(place, target, config, backend, advice, origin, progress, clock))
+    return tuple(runs)
 
 
 @dataclass(slots=True)

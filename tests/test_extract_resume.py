@@ -24,7 +24,7 @@ from extract.store.errors import FingerprintMismatchError
 from extract.store.journal import read_journal
 from spectra.artifacts import open_artifact
 from tests.artifact_files import edit
-from tests.cli_runs import interrupt
+from tests.cli_runs import end
 from tests.extract_cases import QUICK, config_of, one_device, short_traces, write_model
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +96,7 @@ def test_an_interrupt_ends_with_130_and_a_later_run_goes_on(tmp_path: Path) -> N
     ) as process:
         try:
             until(lambda: finished(config.out) > 2 or process.poll() is not None)
-            interrupt(process)
+            end(process)
         finally:
             process.kill()
         assert process.stdout is not None
@@ -104,7 +104,7 @@ def test_an_interrupt_ends_with_130_and_a_later_run_goes_on(tmp_path: Path) -> N
         assert (process.stdout.read(), process.stderr.read()) == ("", "Interrupted.\n")
     assert process.returncode == 130
     (log,) = config.out.glob("*.log")
-    assert "stopped: KeyboardInterrupt" in log.read_text().splitlines()[-1]
+    assert "stopped: Stopped: SIGINT" in log.read_text().splitlines()[-1]
     assert not (config.out / "extraction.lock").exists()
     kept = finished(config.out)
     assert 2 < kept < gather(config).plan.totals.batches
