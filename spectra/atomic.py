@@ -83,7 +83,8 @@ def write_together(files: Mapping[Path, bytes], marker: Path, gone: Collection[P
         for path in sorted(changed):
             sync_directory(path)
         path = marker
-        os.replace(staged.pop(marker), marker)
+        os.replace(staged[marker], marker)
+        del staged[marker]
         sync_directory(marker.parent)
     except BaseException as error:
         for temporary in staged.values():
