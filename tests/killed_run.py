@@ -7,33 +7,16 @@ holds JAX's threads must not. It prints a JSON object: by writer, how many were 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from tests.fault_writers import NEW, OLD, Writer, load_runs, run_writer, writers
 from tests.faults import contents, failing, restore, unflushed
+from tests.killed import in_child
 
 _MOST = 1000
-
-
-def in_child(task: Callable[[], object]) -> int:
-    """The exit status of a forked process that does this."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    status = 1
-    try:
-        task()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
 
 
 def kill_at_each_call(writer: Writer, directory: Path, *, old: bool) -> int:
