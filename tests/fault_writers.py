@@ -25,6 +25,9 @@ from tests.artifact_files import TOKENS, rows, samples, write_tiny
 
 OLD, NEW = 0, 1
 MODEL = "tiny"
+_OLDER = spectra.RunConfig(pools=("all", "mean"), counts=(4,), repeats=1, num_bins=2)
+CONFIGS = (_OLDER, replace(_OLDER, pools=("all",), seed=1))
+"""Of a run's versions: the older has a pool more, and another seed."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Run:
 
 
 def capture_runs(directory: Path) -> list[Run]:
-    """Two runs on a tiny artifact: the older has a pool more, and another seed."""
+    """The two versions, computed from a tiny artifact that is made in the directory."""
     captured: list[Run] = []
 
     def keep(out: Path, files: Mapping[str, bytes], record: Mapping[str, Any]) -> None:
@@ -56,8 +59,7 @@ def capture_runs(directory: Path) -> list[Run]:
     write_tiny(directory / MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spectra.pipeline, "commit", keep)
-        older = spectra.RunConfig(pools=("all", "mean"), counts=(4,), repeats=1, num_bins=2)
-        for config in (older, replace(older, pools=("all",), seed=1)):
+        for config in CONFIGS:
             spectra.run(directory / MODEL, directory / "unused", config)
     return captured
 

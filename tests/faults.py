@@ -126,7 +126,10 @@ def _opener(original: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
             return original(file, mode, *args, **kwargs)
         if not isinstance(file, int):
             faults.meet("open")
-        stream = io.BufferedWriter(Raw(file, mode.replace("b", "").replace("t", "")))
+        raw = Raw(file, mode.replace("b", "").replace("t", ""))
+        if kwargs.get("buffering") == 0 or args[:1] == (0,):  # pathlib passes it by position
+            return raw
+        stream = io.BufferedWriter(raw)
         return stream if "b" in mode else io.TextIOWrapper(stream, **kwargs)
 
     return wrapped

@@ -7,11 +7,11 @@ import traceback
 from collections.abc import Callable
 
 
-def in_child(task: Callable[[], object]) -> int:
-    """The exit status of a forked process that does this."""
+def fork(task: Callable[[], object]) -> int:
+    """The id of a forked process that does this and ends with 0, or with 1 for an exception."""
     child = os.fork()
     if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return child
     status = 1
     try:
         task()
@@ -20,3 +20,13 @@ def in_child(task: Callable[[], object]) -> int:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def wait(child: int) -> int:
+    """The exit status of a process, negative for the signal that killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_child(task: Callable[[], object]) -> int:
+    """The exit status of a forked process that does this."""
+    return wait(fork(task))
