@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from spectra.errors import OutputError
 
+_ATTEMPTS = 100
 _TEMPORARY = re.compile(r"\.spectra-[0-9a-f]{16}\.tmp")
 
 
@@ -102,10 +103,17 @@ def make_directory(path: Path) -> list[Path]:
     """
     made: list[Path] = []
     try:
-        for place in (*reversed(path.parents), path):
-            if not place.is_dir() and _made_by_us(place):
-                made.append(place)
-                sync_directory(place.parent)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                for place in (*reversed(path.parents), path):
+                    if not place.is_dir() and _made_by_us(place):
+                        made.append(place)
+                        sync_directory(place.parent)
+            except FileNotFoundError:  # another process has removed one of them, being empty
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                break
     except BaseException as error:
         discard_empty(made)
         if isinstance(error, OSError):

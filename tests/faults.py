@@ -23,6 +23,8 @@ from typing import Any, Literal
 
 import pytest
 
+from spectra.errors import SpectraError
+
 Act = Literal["full", "EIO", "kill"]
 """The disk is full from the N-th call on; one call meets an error; the process is killed at it."""
 
@@ -155,3 +157,17 @@ def restore(path: Path, saved: Path | None) -> None:
         shutil.rmtree(path)
     if saved is not None:
         shutil.copytree(saved, path)
+
+
+def caught(task: Callable[[], object]) -> SpectraError | None:
+    """The deliberate error that this ends with, if any."""
+    try:
+        task()
+    except SpectraError as error:
+        return error
+    return None
+
+
+def is_clean(error: SpectraError) -> bool:
+    """Whether it says what cannot be written."""
+    return error.exit_code == 3 and "cannot be written: " in str(error)

@@ -9,14 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from spectra import cli
 from spectra.cli import _signals
 from spectra.cli._signals import Listener, Stopped
-from tests.cli_runs import SMALL, call, files_under
 
 
 @pytest.fixture
@@ -25,14 +22,6 @@ def listener() -> Iterator[Listener]:
     one.listen()
     yield one
     one.close()
-
-
-class EndedError(Exception):
-    """In place of the end of the process."""
-
-
-def ended(code: int) -> None:
-    raise EndedError(code)
 
 
 def send(signum: int) -> None:
@@ -137,55 +126,3 @@ def test_afterwards_signals_are_handled_as_before() -> None:
     one.close()
     assert [signal.getsignal(signum) for signum in _signals.SIGNALS] == before
     assert signal.set_wakeup_fd(-1) == -1
-
-
-# ---- commands ---------------------------------------------------------------------------------
-
-TRACES = ("traces", "sample", "--count", "2", "--out", "made.jsonl")
-
-
-@pytest.mark.parametrize(
-    "args",
-    [
-        ("run", "annotated_traces_reprs", "--out", "new", "--pools", "all", *SMALL),
-        ("report", "metrics", "-o", "new.html"),
-        ("table", "metrics", "-o", "new.csv"),
-        TRACES,
-    ],
-    ids=lambda args: args[0],
-)
-def test_every_command_that_writes_ends_in_order(
-    here: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    args: tuple[str, ...],
-) -> None:
-    """The signal comes while the command's first file is flushed."""
-    if "metrics" in args:
-        made = call("run", "annotated_traces_reprs", "--out", "metrics", "--pools", "all", *SMALL)
-        assert made.exit_code == 0
-    before, flush = files_under(here), os.fsync
-
-    def interrupted(handle: int) -> None:
-        flush(handle)
-        send(signal.SIGTERM)
-
-    monkeypatch.setattr(os, "fsync", interrupted)
-    monkeypatch.setattr(os, "_exit", ended)
-    monkeypatch.setattr(sys, "argv", ["spectra", *args])
-    with pytest.raises(EndedError, match="143"):
-        cli.main()
-    assert capfd.readouterr().err.endswith("Stopped by SIGTERM.\n")
-    assert files_under(here) == before
-    assert not (here / "new").exists()
-
-
-def test_a_signal_before_the_command_begins(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(cli, "escape_on_streams", lambda: send(signal.SIGTERM))
-    monkeypatch.setattr(os, "_exit", ended)
-    monkeypatch.setattr(sys, "argv", ["spectra", "info", "nowhere"])
-    with pytest.raises(EndedError, match="143"):
-        cli.main()
-    assert "Traceback" not in capfd.readouterr().err
