@@ -19,8 +19,7 @@ from extract.traces import Trace, TraceStep, read_traces, write_traces
 from spectra.artifacts import open_artifact, verify_artifact, write_artifact
 from spectra.cli._results import deliver, only_writer
 from spectra.errors import MissingFileError, ResultsNotFoundError
-from spectra.lock import locked
-from spectra.outputs import commit
+from spectra.outputs import commit, run_lock
 from tests.artifact_files import TOKENS, rows, samples, write_tiny
 
 OLD, NEW = 0, 1
@@ -67,7 +66,7 @@ def capture_runs(directory: Path) -> list[Run]:
 def run_writer(runs: list[Run]) -> Writer:
     def write(path: Path, version: int) -> None:
         out = path / MODEL
-        with locked(out, spectra.pipeline.LOCK_NAME, required=False):
+        with run_lock(out):
             commit(out, runs[version].files, runs[version].record)
 
     def seen(path: Path) -> int | None:

@@ -20,7 +20,6 @@ from typer.testing import Result
 from extract import pipeline, write_traces
 from spectra import cli
 from spectra.artifacts import verify_artifact
-from spectra.pipeline import LOCK_NAME
 from tests.cli_runs import SMALL, call, files_under
 from tests.extract_cases import config_of, one_device, short_traces, write_model
 from tests.fault_writers import MODEL
@@ -139,7 +138,7 @@ def test_a_second_run_is_told_of_the_first_and_a_dead_one_binds_nobody(here: Pat
     assert files_under(here / "out") == {"tiny/run.lock"}
     assert call("report", "out").exit_code == 3  # nothing finished is there
     assert call(*args).exit_code == 0
-    assert LOCK_NAME not in os.listdir(place)
+    assert "run.lock" not in os.listdir(place)
 
 
 # ---- signals ----------------------------------------------------------------------------------

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spectra import strict_json
 from spectra.atomic import sweep, write_together
 from spectra.errors import InputError
+from spectra.lock import locked
 from spectra.outputs.documents import FILES
 
 RUN_FILE = "run.json"
+LOCK_FILE = "run.lock"
 TABLE_FILE = "metrics.csv"
 INFLUENCES_FILE = "trace_influences.csv"
 _LARGEST_RUN_FILE = 64 << 20
+
+
+def run_lock(out: Path) -> AbstractContextManager[None]:
+    """What one run at a time holds, from before the computing to the end.
+
+    A file system without locks is no reason to stop: a mixture of two runs' files would not be
+    those that run.json lists.
+    """
+    return locked(out, LOCK_FILE, required=False)
 
 
 def commit(out: Path, files: Mapping[str, bytes], run: Mapping[str, Any]) -> None:
