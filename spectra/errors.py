@@ -84,6 +84,10 @@ class OutputError(SpectraError):
     exit_code = 3
 
 
+class DirectoryBusyError(UsageError):
+    """Another process is writing to the directory."""
+
+
 # ---- JSON (spectra.strict_json) ---------------------------------------------------------------
 
 

@@ -44,6 +44,7 @@ from spectra.outputs import (
     pool_records,
     pool_rows,
     rounding_warnings,
+    run_lock,
 )
 from spectra.preparation import Prepared, prepare
 from spectra.printable import printable
@@ -133,18 +134,19 @@ def run(
     Raises:
         InputError: something under src is missing, malformed or contradicts itself.
         UsageError: an option cannot be met here.
+        DirectoryBusyError, OutputError: another run writes there, or it cannot be written to.
     """
     config = config or RunConfig()
     backend = select_backend(config.backend, config.precision)
     advice = precision_advice(backend, config.precision)
     origin = {"command": list(command), "options": _options(config, sources)}
     places = output_directories(find_artifacts(src), Path(out))
-    return tuple(
-        _run_model(
-            place, target, config, backend, advice, origin, progress, Clock() if profile else None
-        )
-        for place, target in places.items()
-    )
+    runs = []
+    for place, target in places.items():
+        clock = Clock() if profile else None
+        with run_lock(target):
+            runs.append(_run_model(place, target, config, backend, advice, origin, progress, clock))
+    return tuple(runs)
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from spectra.artifacts.encode import (
 )
 from spectra.artifacts.layout import CONFIG_NAME, INDEX_NAME, NO_EXTRA, Sample
 from spectra.artifacts.shardnames import shard_name
-from spectra.atomic import output_error, replacing, sync_directory, write_bytes
+from spectra.atomic import make_directory, output_error, replacing, sync_directory, write_bytes
 from spectra.errors import ShardShapeError
 from spectra.strict_json import JSON, JSONObject, dumps
 
@@ -100,8 +100,8 @@ def write_documents(path: Path, config: dict[str, JSON], index: dict[str, JSON])
 
 
 def _prepare(path: Path) -> None:
+    make_directory(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
         (path / CONFIG_NAME).unlink(missing_ok=True)
         sync_directory(path)
     except OSError as error:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from spectra.atomic import write_bytes
+from spectra.atomic import make_directory, write_bytes
 from spectra.errors import UsageError
 from spectra.extras import require
-from spectra.outputs import make_directory
 from spectra.printable import Names, printable
 from spectra.results import load_all
 
