@@ -321,6 +321,7 @@ def test_every_error_that_the_package_raises_has_a_case() -> None:
         found = vars(importlib.import_module(module.name)).values()
         raised |= {x for x in found if isinstance(x, type) and issubclass(x, errors.InputError)}
     tested = {error for _, error, _ in CASES.values()}
-    # These two have tests of their own, in this file and in test_artifacts.py.
+    # These have tests of their own, here, in test_artifacts.py and in test_artifacts_manifest.py.
     own = {errors.InputError, errors.ShardChangedError, errors.ArtifactNotFoundError}
+    own |= {errors.ManifestError, errors.ManifestMismatchError}
     assert raised - tested == own
