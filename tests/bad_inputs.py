@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from click.testing import Result
+from typer.testing import Result
 
 from tests.breaking import Break
 
