@@ -19,6 +19,9 @@ from spectra.cli._options import LIST, SIZE
 from spectra.errors import ConfigFileError, InputError
 from spectra.json_fields import show
 
+GIVEN = "spectra.cli.config"
+"""Where a command's context keeps the file, which its parameter does not."""
+
 LARGEST = 4 << 20
 """Bytes that a file of options may have."""
 
@@ -43,6 +46,7 @@ def _take(ctx: typer.Context, file: Path | None) -> None:
     """Make the file's values the defaults of the command's flags."""
     if file is not None and not ctx.resilient_parsing:
         assert ctx.command.callback is not None
+        ctx.meta[GIVEN] = file
         kinds = _kinds(ctx.command.callback)
         ctx.default_map = {
             key: _value(file, key, value, kinds) for key, value in _read(file).items()
