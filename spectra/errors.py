@@ -47,6 +47,14 @@ class UndefinedGroupsError(SpectraError):
     exit_code = 4
 
 
+class SolverError(SpectraError):
+    """Finite rows whose singular values no algorithm found; exit code 1."""
+
+
+class DeviceMemoryError(SpectraError):
+    """A device's memory ran out, with smaller blocks too; exit code 1."""
+
+
 # ---- files (spectra.files, spectra.atomic) ----------------------------------------------------
 
 
