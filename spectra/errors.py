@@ -205,6 +205,14 @@ class ShardChangedError(InputError):
     """A shard was changed, shortened or replaced while it was in use."""
 
 
+class ManifestError(InputError):
+    """SHA256SUMS does not have the form that `sha256sum` reads."""
+
+
+class ManifestMismatchError(InputError):
+    """Files of a directory are missing, changed or new since its SHA256SUMS was written."""
+
+
 # ---- results (spectra.results) ----------------------------------------------------------------
 
 

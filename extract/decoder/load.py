@@ -46,7 +46,7 @@ def load_decoder(
 
     Raises `WeightsMismatchError`, or what reading a tensor raises.
     """
-    _check(_shapes(spec, spec.num_layers, norm=True), source)
+    check_tensors(spec, source)
     graph, state = nnx.split(nnx.eval_shape(lambda: _empty(spec, dtype, blocks, norm)))
     prefix = _prefix(source)
 
@@ -65,6 +65,14 @@ def load_decoder(
         for path, variable in nnx.to_flat_state(state)
     }
     return nnx.merge(graph, nnx.from_flat_state(filled))
+
+
+def check_tensors(spec: DecoderSpec, source: TensorSource, where: str = "config.json") -> None:
+    """Raise `WeightsMismatchError` unless names and shapes are those that the config implies.
+
+    Reads no weight. `where` names the config in the message.
+    """
+    _check(_shapes(spec, spec.num_layers, norm=True), source, where)
 
 
 def _empty(spec: DecoderSpec, dtype: DTypeLike, blocks: int, norm: bool) -> Decoder:
@@ -94,7 +102,7 @@ def _prefix(source: TensorSource) -> str:
     return _PREFIX if any(name.startswith(_PREFIX) for name in source.tensors) else ""
 
 
-def _check(expected: Mapping[str, tuple[int, ...]], source: TensorSource) -> None:
+def _check(expected: Mapping[str, tuple[int, ...]], source: TensorSource, where: str) -> None:
     prefix = _prefix(source)
     wanted = {prefix + name: shape for name, shape in expected.items()}
     found = {name: info.shape for name, info in source.tensors.items()}
@@ -110,7 +118,7 @@ def _check(expected: Mapping[str, tuple[int, ...]], source: TensorSource) -> Non
     if told:
         raise WeightsMismatchError(
             f"The weights do not fit the config: {'; '.join(told)}. Expected the "
-            f"{len(wanted)} tensors that config.json implies; check that both are of one model "
+            f"{len(wanted)} tensors that {where} implies; check that both are of one model "
             "and complete."
         )
 
