@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +13,7 @@ from extract.decoder.cost import flops
 from extract.decoder.errors import MemoryLimitError
 from extract.inputs import Inputs
 from extract.store.opening import QUEUE_BYTES
+from spectra.atomic import free_bytes
 from spectra.provenance import available_memory
 
 _ROWS = 512
@@ -47,7 +46,7 @@ def estimate(inputs: Inputs) -> Estimate:
         seconds=needed / rate,
         memory_bytes=memory_bytes(inputs),
         weight_bytes=inputs.weight_bytes,
-        free_bytes=_free_bytes(inputs.config.out),
+        free_bytes=free_bytes(inputs.config.out),
     )
 
 
@@ -112,9 +111,3 @@ def product_rate(inputs: Inputs) -> float:
         times.append(time.perf_counter() - begin)
     shared = 1 if inputs.platform == "cpu" else len(inputs.devices)
     return shared * 2.0 * _ROWS * spec.hidden_dim * spec.mlp_dim / min(times)
-
-
-def _free_bytes(directory: Path) -> int:
-    """Free bytes where `directory` is, or will be made."""
-    places = (directory.absolute(), *directory.absolute().parents)
-    return shutil.disk_usage(next(place for place in places if place.exists())).free

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -151,6 +152,17 @@ def sweep(directory: Path) -> None:
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise output_error(directory, error) from None
+
+
+def free_bytes(directory: Path) -> int:
+    """Free bytes on the disk where a directory is, or will be made; raises `OutputError`."""
+    places = (directory.absolute(), *directory.absolute().parents)
+    place = directory
+    try:
+        place = next(place for place in places if place.exists())
+        return shutil.disk_usage(place).free
+    except OSError as error:
+        raise output_error(place, error) from None
 
 
 def sync_directory(path: Path) -> None:

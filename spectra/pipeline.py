@@ -36,6 +36,7 @@ from spectra.outputs import (
     Head,
     PoolRecords,
     SweepOptions,
+    check_space,
     commit,
     csv_table,
     documents,
@@ -188,6 +189,7 @@ def _run_model(
     stages, mode = Stages(), backend.mode
     with stages("plan"):
         prepared = prepare(place, config, backend, progress).without_steps()
+        check_space(out, prepared.output_bytes(config))
     progress("fetching", 0, 0)
     with stages("fetch"):
         prepared = prepared.fetched()
