@@ -16,6 +16,7 @@ from extract.decoder.load import load_decoder
 from extract.decoder.placement import Placement
 from extract.decoder.selfcheck import check
 from extract.decoder.streams import side_by_side
+from extract.estimate import check_memory
 from extract.heap import trim_heap
 from extract.inputs import Inputs, gather
 from extract.log import Log
@@ -62,6 +63,7 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
         OutputError: The operating system refuses to write.
     """
     inputs = gather(config, progress)
+    check_memory(inputs)
     seconds, computed, log = 0.0, 0, None
     with open_store(config.out, inputs.plan, inputs.fingerprint, fresh=config.fresh) as store:
         if not store.complete:
@@ -109,7 +111,6 @@ def _load(inputs: Inputs, log: Log, progress: Progress) -> Forward:
         norm=any(layer.final_norm for layer in layers),
         dtype=inputs.dtype,
         placement=placement,
-        where=inputs.checkpoint.config_where,
     )
     return Forward(
         decoder,

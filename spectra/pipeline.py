@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from spectra.artifacts import Layer, Place, find_artifacts
 from spectra.backend import Backend, Mode, precision_advice, select_backend
 from spectra.engine import (
     Clock,
+    LayerResult,
     PoolResult,
     Progress,
     RunConfig,
@@ -26,6 +27,7 @@ from spectra.engine import (
 from spectra.errors import InputError
 from spectra.grouping import Group
 from spectra.left_out import LeftOut, locator
+from spectra.linalg import Fault
 from spectra.outputs import (
     COLUMNS,
     INFLUENCE_COLUMNS,
@@ -34,6 +36,7 @@ from spectra.outputs import (
     Head,
     PoolRecords,
     SweepOptions,
+    check_space,
     commit,
     csv_table,
     documents,
@@ -42,6 +45,7 @@ from spectra.outputs import (
     pool_records,
     pool_rows,
     rounding_warnings,
+    run_lock,
 )
 from spectra.preparation import Prepared, prepare
 from spectra.printable import printable
@@ -131,18 +135,19 @@ def run(
     Raises:
         InputError: something under src is missing, malformed or contradicts itself.
         UsageError: an option cannot be met here.
+        DirectoryBusyError, OutputError: another run writes there, or it cannot be written to.
     """
     config = config or RunConfig()
     backend = select_backend(config.backend, config.precision)
     advice = precision_advice(backend, config.precision)
     origin = {"command": list(command), "options": _options(config, sources)}
     places = output_directories(find_artifacts(src), Path(out))
-    return tuple(
-        _run_model(
-            place, target, config, backend, advice, origin, progress, Clock() if profile else None
-        )
-        for place, target in places.items()
-    )
+    runs = []
+    for place, target in places.items():
+        clock = Clock() if profile else None
+        with run_lock(target):
+            runs.append(_run_model(place, target, config, backend, advice, origin, progress, clock))
+    return tuple(runs)
 
 
 @dataclass(slots=True)
@@ -154,8 +159,17 @@ class _Gathered:
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     influences: list[tuple[Any, ...]] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
+    repairs: Counter[Fault] = field(default_factory=Counter)
+    exhausted: dict[str, list[int]] = field(default_factory=dict)
     records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
     matched: dict[tuple[int, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
+
+    def add_faults(self, layer: int, found: LayerResult) -> None:
+        """Keep what went wrong on the way and was mended."""
+        self.repairs += found.repairs
+        if found.exhausted:
+            self.exhausted[str(layer)] = found.exhausted
+        self.warnings += fault_warnings(layer, found)
 
     def every_record(self) -> list[Record]:
         """The records of all layers, pools and groups."""
@@ -175,6 +189,7 @@ def _run_model(
     stages, mode = Stages(), backend.mode
     with stages("plan"):
         prepared = prepare(place, config, backend, progress).without_steps()
+        check_space(out, prepared.output_bytes(config))
     progress("fetching", 0, 0)
     with stages("fetch"):
         prepared = prepared.fetched()
@@ -190,9 +205,11 @@ def _run_model(
         ):
             reading = artifact.open_rows(layer, config.drop_dims)
             with reading as reader, stages(Profile.main):
-                results = evaluate_layer(
+                found = evaluate_layer(
                     plan, reader, config, backend, progress, prepared.blocks, clock
                 )
+            gathered.add_faults(layer.index, found)
+            results = found.pools
             with stages("statistics"):
                 compiled.result()
                 for result in results:
@@ -273,6 +290,8 @@ def _provenance(
         "input": input_identity(prepared.artifact),
         "layers": [layer.index for layer in prepared.layers],
         "methods": dict(sorted(methods.items())),
+        "repairs": {fault: gathered.repairs[fault] for fault in get_args(Fault)},
+        "device_memory_exhausted": gathered.exhausted,
         "planned_bytes": prepared.planned.asdict(),
         "passes": max(plan.passes for plan in prepared.plans),
         "warnings": gathered.warnings,
@@ -309,6 +328,25 @@ def _pool_documents(
         result.plan.counts, config.repeats, config.seed, rows.pool, config.sampling
     )
     return documents(head, rows.atoms, records, sweep, config.depth)
+
+
+def fault_warnings(layer: int, found: LayerResult) -> list[str]:
+    """Sentences on what a layer's solvers and its device's memory made necessary."""
+    failed = {fault: count for fault, count in found.repairs.items() if fault != "rounding"}
+    said = []
+    if failed:
+        what = ", ".join(f"{fault}: {count}" for fault, count in sorted(failed.items()))
+        said.append(
+            f"layer {layer}: {sum(failed.values())} spectra came wrong from the solver ({what}) "
+            "and were computed again from their rows on the host."
+        )
+    if found.exhausted:
+        sizes = ", ".join(f"{size / 1e6:,.0f} MB" for size in found.exhausted)
+        said.append(
+            f"layer {layer}: the device's memory ran out with {sizes} planned for moments; the "
+            "layer was computed again with less."
+        )
+    return said
 
 
 def _nonfinite_warnings(

@@ -121,7 +121,7 @@ def refused(source: Tensors) -> str:
     with pytest.raises(WeightsMismatchError) as caught:
         load_decoder(SPEC, source, blocks=1, norm=False, dtype=jnp.float32, placement=place())
     assert not source.reads
-    assert str(caught.value).startswith("The model: the weights do not fit the config: ")
+    assert str(caught.value).startswith("The weights do not fit the config: ")
     assert "Expected the 38 tensors that config.json implies" in str(caught.value)
     return str(caught.value)
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from extract.store import Plan, open_store
+from extract.store import open_store
 from spectra.artifacts import open_artifact, verify_artifact
 from spectra.errors import OutputError
+from tests.faults import ROUNDS, Act, failing, unflushed
 from tests.store_cases import (
     FINGERPRINT,
     all_states,
@@ -27,7 +28,7 @@ from tests.store_cases import (
     small_plan,
     traces,
 )
-from tests.store_run import CALLS, RUN_TRACES, unflushed
+from tests.store_run import RUN_TRACES
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,7 +65,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     rng = random.Random(seed)
     good = contents(extract(tmp_path / "good", small_plan(traces(RUN_TRACES))))
     kills, path = 0, tmp_path / "round0"
-    while kills < 12:
+    while kills < ROUNDS:
         with start(path, "0.04") as process:
             if kills % 2:
                 wait_for_progress(process, path)
@@ -103,37 +104,29 @@ def counting(original: Callable[..., Any], budget: list[int]) -> Callable[..., A
     return wrapped
 
 
-def budget_lasts(path: Path, plan: Plan) -> bool:
-    """Whether an extraction gets through; it may fail in one way only."""
-    try:
-        extract(path, plan)
-    except OutputError as error:
-        return "No space left on device" not in str(error)
-    return True
-
-
-def test_any_call_may_fail_and_a_rerun_mends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From the N-th system call on the disk is full, for every N until a run passes untouched."""
+@pytest.mark.parametrize("act", ["full", "EIO"])
+def test_any_call_may_fail_and_a_rerun_mends_it(tmp_path: Path, act: Act) -> None:
+    """For every call until a run passes untouched."""
     plan = small_plan(traces(7))
     good = contents(extract(tmp_path / "good", plan))
-    allowed = 0
-    for allowed in range(2000):
-        path = tmp_path / f"run{allowed}"
+    nth = 0
+    for nth in range(1, 2000):
+        path = tmp_path / f"run{nth}"
         path.mkdir()
-        with monkeypatch.context() as patch:
-            budget = [allowed]
-            for name in CALLS:
-                if name != "unlink" and hasattr(os, name):  # removing needs no space
-                    patch.setattr(os, name, counting(unflushed(name), budget))
-            if budget_lasts(path, plan):
-                break
+        with failing(nth, act) as faults:
+            try:
+                extract(path, plan)
+            except OutputError as error:
+                message = str(error)
+                assert any(text in message for text in ("No space left", "Input/output error"))
         if (path / "config.json").exists():
             open_artifact(path)
-        extract(path, plan)
+        with unflushed():
+            extract(path, plan)
         assert contents(path) == good
-    assert allowed > 50
+        if faults.failed is None:
+            break
+    assert nth > 50
 
 
 def test_a_full_disk_names_the_file_and_keeps_what_was_written(

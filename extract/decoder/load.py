@@ -30,7 +30,6 @@ def load_decoder(
     norm: bool,
     dtype: DTypeLike,
     placement: Placement,
-    where: str = "The model",
 ) -> Decoder:
     """The decoder with the checkpoint's weights.
 
@@ -44,11 +43,10 @@ def load_decoder(
         norm: Whether to load the final norm.
         dtype: float32 or bfloat16; weights are rounded to it once.
         placement: The devices.
-        where: Names the model in error messages.
 
     Raises `WeightsMismatchError`, or what reading a tensor raises.
     """
-    _check(spec, source, where)
+    check_tensors(spec, source)
     graph, state = nnx.split(nnx.eval_shape(lambda: _empty(spec, dtype, blocks, norm)))
     prefix = _prefix(source)
 
@@ -67,6 +65,14 @@ def load_decoder(
         for path, variable in nnx.to_flat_state(state)
     }
     return nnx.merge(graph, nnx.from_flat_state(filled))
+
+
+def check_tensors(spec: DecoderSpec, source: TensorSource, where: str = "config.json") -> None:
+    """Raise `WeightsMismatchError` unless names and shapes are those that the config implies.
+
+    Reads no weight. `where` names the config in the message.
+    """
+    _check(spec, source, where)
 
 
 def _empty(spec: DecoderSpec, dtype: DTypeLike, blocks: int, norm: bool) -> Decoder:
@@ -117,8 +123,8 @@ def _check(spec: DecoderSpec, source: TensorSource, where: str) -> None:
     told = [f"{_some(names)} ({what}: {len(names)})" for what, names in faults if names]
     if told:
         raise WeightsMismatchError(
-            f"{where}: the weights do not fit the config: {'; '.join(told)}. Expected the "
-            f"{len(wanted)} tensors that config.json implies; check that both are of one model "
+            f"The weights do not fit the config: {'; '.join(told)}. Expected the "
+            f"{len(wanted)} tensors that {where} implies; check that both are of one model "
             "and complete."
         )
 

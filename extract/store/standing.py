@@ -30,7 +30,6 @@ RECORD_NAME = "extraction"
 """The field of config.json that holds the record."""
 
 _OWNED = re.compile(r"index\.json|hidden_states_layer\d+_shard\d+\.safetensors(\.partial)?")
-_TEMPORARY = re.compile(r"\.spectra-[0-9a-f]{16}\.tmp")
 
 
 def check_place(directory: Path) -> None:
@@ -125,11 +124,6 @@ def clear(directory: Path) -> None:
     _remove(directory, [directory / CONFIG_NAME])
     _remove(directory, [directory / JOURNAL_NAME])
     _remove(directory, _named(directory, _OWNED))
-
-
-def sweep(directory: Path) -> None:
-    """Remove the temporaries of atomic writes that were killed; none is in use, under the lock."""
-    _remove(directory, _named(directory, _TEMPORARY))
 
 
 def drop_journal(directory: Path) -> None:

@@ -131,7 +131,7 @@ def open_source(files: tuple[SafetensorsHeader, ...], scheme: str | None) -> Saf
 
 
 def _check_plain(name: str, where: str) -> None:
-    fault = "holds a colon" if ":" in name else fault_in_name(name)
+    fault = fault_in_name(name)
     if fault:
         raise ShardNameError(
             f"{where}: the file name {show(name)} does not name a file in the same directory: it "

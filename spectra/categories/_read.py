@@ -13,11 +13,11 @@ For example::
 from __future__ import annotations
 
 import os
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from spectra import strict_toml
 from spectra.categories._map import IDENTITY, CategoryMap, fold
 from spectra.errors import CategoryMapError, UnknownCategoryMapError
 from spectra.files import read_capped
@@ -52,8 +52,8 @@ def load_map(name_or_path: str | os.PathLike[str]) -> CategoryMap:
 
 def _parse(data: bytes, where: str) -> CategoryMap:
     try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        document = strict_toml.loads(data)
+    except ValueError as error:
         raise CategoryMapError(f"{where} is not a TOML file in UTF-8: {error}.") from None
     unknown = document.keys() - _FIELDS
     if unknown:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from spectra.cli._tables import label_cell, new_table
 from spectra.display import number
+from spectra.results.records import group_name
 
 if TYPE_CHECKING:
     from spectra.grouping import Group
@@ -112,7 +113,7 @@ def _summary(
             table.add_section()
         record = records[group]
         table.add_row(
-            label_cell(group.category or group.segment or "global", 2 * (kind != "global")),
+            label_cell(group_name(group), 2 * (kind != "global")),
             f"{record.num_rows:,}",
             number(record.rankme, 2),
             number(record.rankme_sigma, 2),

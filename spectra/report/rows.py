@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -172,7 +173,9 @@ def _fitted(
         return {}
     fitted = np.arange(ranks[0], ranks[1] + 1)
     weights, x = 1 / fitted, np.log(fitted)
-    y = np.log(share[fitted - 1])
-    level = float((weights * (y + alpha * x)).sum() / weights.sum())
-    line = np.exp(level - alpha * x)
-    return dict(zip(fitted.tolist(), line.tolist(), strict=True))
+    with np.errstate(all="ignore"):  # of a file that was changed; what overflows is not drawn
+        y = np.log(share[fitted - 1])
+        level = float((weights * (y + alpha * x)).sum() / weights.sum())
+        line = np.exp(level - alpha * x)
+    drawn = zip(fitted.tolist(), line.tolist(), strict=True)
+    return {rank: one for rank, one in drawn if math.isfinite(one)}

@@ -15,6 +15,7 @@ from spectra.json_fields import show
 from spectra.outputs import FILES, RUN_FILE
 from spectra.outputs.commit import is_output_name
 from spectra.outputs.documents import FORMAT_VERSION
+from spectra.results.shape import check_documents, check_run
 
 Folders: TypeAlias = Mapping[tuple[int, str], str]
 """Layer and pool to the folder of their files, relative to the run's directory."""
@@ -34,19 +35,14 @@ def run_record(path: Path) -> dict[str, Any]:
             f"{file}: format_version is {show(found)}; expected {FORMAT_VERSION}. It may come from "
             "another version of Spectra: run it again with this one."
         )
-    outputs, warnings = run.get("outputs"), run.get("warnings")
-    if not isinstance(outputs, dict) or not isinstance(warnings, list):
-        raise ResultsFormatError(
-            f"{file}: outputs is {type(outputs).__name__}, warnings {type(warnings).__name__}; "
-            "expected an object of file names and an array of sentences. Run it again."
-        )
+    check_run(file, run)
     return run
 
 
 def pool_folders(path: Path, run: Mapping[str, Any]) -> tuple[int, Folders]:
     """The layer that lies at the top (else the first), and the folder of each layer and pool."""
     with _shape(path / RUN_FILE):
-        layers = [int(layer) for layer in run["layers"]]
+        layers = run["layers"]
         folders = dict.fromkeys(
             PurePosixPath(name).parent
             for name in run["outputs"]
@@ -74,9 +70,10 @@ def pool_documents(
 
     Raises:
         ResultsChangedError: a file is not the one that the run wrote.
-        ResultsFormatError: a document has not the shape of its kind.
+        ResultsFormatError: a document has not the shape of its kind, or they do not fit together.
     """
     documents = {name: _document(path, f"{folder}/{name}", run) for name in FILES}
+    check_documents(path / folder, documents)
     with _shape(path / folder):
         return make(documents)
 

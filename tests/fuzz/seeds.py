@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+from spectra.artifacts.digest import digest_file
+from spectra.artifacts.manifest import write_manifest
 from spectra.outputs import FILES
 from tests.artifact_files import SHARDS, safetensors_bytes, write_tiny
 from tests.decoder_cases import CASES
@@ -59,6 +61,15 @@ def _json(path: Path) -> Iterator[bytes]:
     yield b'[1.5, -2e-7, true, null, "\\ud83d\\ude00 \\ud800", {"": []}]'
 
 
+def _manifest(path: Path) -> Iterator[bytes]:
+    path = path / "listed"
+    path.mkdir()
+    (path / "one.safetensors").write_bytes(b"1")
+    yield write_manifest(path, [digest_file(path, "one.safetensors")]).read_bytes()
+    (path / "a\\b").write_bytes(b"")
+    yield write_manifest(path, [digest_file(path, "a\\b")]).read_bytes()
+
+
 def _categories(path: Path) -> Iterator[bytes]:
     yield resources.files("spectra.categories").joinpath("schoenfeld.toml").read_bytes()
     yield b'name = "mine"\nsource = "s"\n[categories]\nA = ["b", "c-d"]\n"E f" = ["""g""", \'h\']\n'
@@ -108,6 +119,7 @@ _MADE = {
     "config": _config,
     "index": _index,
     "shard": _shard,
+    "manifest": _manifest,
     "categories": _categories,
     "traces": _traces,
     "model": _model,

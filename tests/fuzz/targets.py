@@ -6,6 +6,7 @@ hold of it is asserted: a round trip, a tiling, a range.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from itertools import pairwise
@@ -26,28 +27,19 @@ from spectra.artifacts._config import parse_config, settle_counts
 from spectra.artifacts._index import parse_index
 from spectra.artifacts.header import read_header, read_tensors
 from spectra.artifacts.layout import Layer, Shard
+from spectra.artifacts.manifest import MANIFEST_NAME, checked_manifest
 from spectra.artifacts.rows import DTYPES, RowReader
 from spectra.categories import IDENTITY, load_map
 from spectra.errors import SpectraError
 from spectra.grouping import Steps
 from spectra.results.read import pool_folders, run_record
+from tests.mutation.subject import check_error
 
 Target = Callable[[bytes, Path], None]
 """Takes the input, and an empty directory of its own."""
 
-LONGEST_MESSAGE = 5000
-"""Characters; a path may have some 4,000 of them."""
-
 TOKENS = 30
 """Rows of the artifact that indices are read for."""
-
-
-def check_error(error: SpectraError, *names: str) -> None:
-    """An error must be of use to who reads it: an exit code of bad input, a file, a short text."""
-    text = str(error)
-    assert error.exit_code in (2, 3), f"exit code {error.exit_code}: {error!r}"
-    assert len(text) <= LONGEST_MESSAGE, f"{len(text)} characters: {text[:300]!r}"
-    assert any(name in text for name in names), f"{names} not in {text!r}"
 
 
 def run(target: Target, data: bytes, directory: Path) -> str:
@@ -111,6 +103,19 @@ def _shard(data: bytes, directory: Path) -> None:
     assert block.dtype == DTYPES[stored]
     size = block.nbytes
     assert block.tobytes() == data[one.offset : one.offset + size]
+
+
+def _manifest(data: bytes, directory: Path) -> None:
+    """Of a directory with one file."""
+    (directory / "one.safetensors").write_bytes(b"1")
+    (directory / MANIFEST_NAME).write_bytes(data)
+    found = checked_manifest(directory)
+    assert found is not None
+    assert "one.safetensors" in found
+    for name, digest in found.items():
+        content = (directory / name).read_bytes()
+        assert digest.sha256 == hashlib.sha256(content).hexdigest()
+        assert digest.size == len(content)
 
 
 def _categories(data: bytes, directory: Path) -> None:
@@ -191,6 +196,7 @@ TARGETS: dict[str, Target] = {
     "config": _config,
     "index": _index,
     "shard": _shard,
+    "manifest": _manifest,
     "categories": _categories,
     "traces": _traces,
     "model": _model,

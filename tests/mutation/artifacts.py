@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import shutil
@@ -10,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import spectra
 from spectra import strict_json
 from spectra.artifacts import Sample, open_artifact, verify_artifact, write_artifact
+from spectra.artifacts.manifest import MANIFEST_NAME
 from spectra.backend import select_backend
 from spectra.categories import IDENTITY
 from spectra.engine import RunConfig
-from spectra.errors import SpectraError
+from spectra.errors import ManifestMismatchError, SpectraError
 from spectra.grouping import Steps
 from spectra.outputs import RUN_FILE
 from spectra.preparation import prepare
@@ -98,14 +99,34 @@ def _make_consistent(place: Place, rng: random.Random) -> None:
     place.write("config.json", text)
 
 
-def _hashes_tell(place: Place) -> None:
-    """The hashes of `spectra verify` differ for just the files that do."""
-    known = {name: hashlib.sha256(data).hexdigest() for name, data in place.files.items()}
-    found = {one.name: one.sha256 for one in verify_artifact(place.path).files}
-    unlike = {name for name, sha256 in found.items() if sha256 != known.get(name)}
-    assert unlike, "no hash tells that the content is another"
-    assert unlike == set(changed(place)) & set(found)
+def _write_with_manifest(path: Path) -> None:
+    write_small(path)
+    verify_artifact(str(path), write=True)
 
 
-OPENED = Subject("artifact", 7, write_small, _open, _plan, _make_consistent, _hashes_tell)
-RUN = Subject("run", 2, write_small, _open, _run, _make_consistent, _hashes_tell)
+def _verify(path: Path) -> Parts:
+    yield repr(verify_artifact(str(path)))
+
+
+def _manifest_tells(place: Place) -> None:
+    """SHA256SUMS names every file whose content is another, and no other; unless it is damaged."""
+    if MANIFEST_NAME in set(changed(place)):
+        return
+    with pytest.raises(ManifestMismatchError) as caught:
+        verify_artifact(str(place.path))
+    told = {name for name in place.files if f"{name!a} " in str(caught.value)}
+    assert told == set(changed(place))
+
+
+def _manifest_was_damaged(place: Place) -> None:
+    """What `spectra verify` passes is whole, or its SHA256SUMS is not."""
+    assert MANIFEST_NAME in set(changed(place))
+
+
+OPENED = Subject(
+    "artifact", 6, _write_with_manifest, _open, _plan, _make_consistent, _manifest_tells
+)
+VERIFIED = Subject(
+    "verify", 2, _write_with_manifest, _verify, _verify, _make_consistent, _manifest_was_damaged
+)
+RUN = Subject("run", 2, _write_with_manifest, _open, _run, _make_consistent, _manifest_tells)

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from extract.decoder.families import spec_of
-from extract.decoder.load import load_decoder
+from extract.decoder.load import check_tensors, load_decoder
 from extract.decoder.placement import Placement
 from extract.weights import Checkpoint, open_checkpoint
 from tests import extract_cases
@@ -62,14 +62,15 @@ def _use(path: Path) -> Parts:
     tokenizer = checkpoint.tokenizer()
     yield tokenizer.render_prompt([{"role": "user", "content": "hi"}])
     yield tokenizer.encode("hi hi").ids.tobytes()
+    spec = spec_of(checkpoint.config, checkpoint.config_where)
+    check_tensors(spec, checkpoint.tensors, checkpoint.config_where)
     decoder = load_decoder(
-        spec_of(checkpoint.config, checkpoint.config_where),
+        spec,
         checkpoint.tensors,
         blocks=0,
         norm=True,
         dtype=jnp.float32,
         placement=Placement(jax.devices("cpu")[:1]),
-        where=checkpoint.config_where,
     )
     yield np.asarray(decoder.embed_tokens.weight[...]).tobytes()
 

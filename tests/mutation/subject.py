@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from spectra.errors import SpectraError
 from tests.mutation.file_edits import Place
+
+LONGEST_MESSAGE = 5000
+"""Characters; a path may have some 4,000 of them."""
 
 Parts = Iterable[bytes | str]
 """What was read: it differs where the content does."""
@@ -53,3 +57,11 @@ def digest(parts: Parts) -> str:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         made.update(len(data).to_bytes(8, "little") + data)
     return made.hexdigest()
+
+
+def check_error(error: SpectraError, *names: str) -> None:
+    """An error must be of use to who reads it: an exit code of bad input, a file, a short text."""
+    text = str(error)
+    assert error.exit_code in (2, 3), f"exit code {error.exit_code}: {error!r}"
+    assert len(text) <= LONGEST_MESSAGE, f"{len(text)} characters: {text[:300]!r}"
+    assert any(name in text for name in names), f"no file's name in {text!r}"

@@ -20,7 +20,7 @@ from types import FrameType
 from spectra.errors import SpectraError
 from tests.mutation import artifacts, models, results, traces
 from tests.mutation.file_edits import Place, edit
-from tests.mutation.subject import Subject, digest
+from tests.mutation.subject import Subject, check_error, digest
 
 LONGEST = 10.0
 """Seconds."""
@@ -28,10 +28,14 @@ LONGEST = 10.0
 MOST_MEMORY = 256 << 20
 """Bytes that a trial's peak may lie above what was held before it."""
 
-LONGEST_MESSAGE = 5000
-"""Characters; a path may have some 4,000 of them."""
-
-QUICK = (artifacts.OPENED, *traces.TRACES, models.DIRECTORY, models.GGUF, results.LOADED)
+QUICK = (
+    artifacts.OPENED,
+    artifacts.VERIFIED,
+    *traces.TRACES,
+    models.DIRECTORY,
+    models.GGUF,
+    results.LOADED,
+)
 SLOW = (artifacts.RUN, results.PAGE)
 SUBJECTS = {subject.name: subject for subject in (*QUICK, *SLOW)}
 
@@ -98,14 +102,6 @@ class Bench:
             path = self._place(subject).path
             self._expected[key] = digest((subject.use if use else subject.read)(path))
         return self._expected[key]
-
-
-def check_error(error: SpectraError, *names: str) -> None:
-    """An error must be of use to who reads it: an exit code of bad input, a file, a short text."""
-    text = str(error)
-    assert error.exit_code in (2, 3), f"exit code {error.exit_code}: {error!r}"
-    assert len(text) <= LONGEST_MESSAGE, f"{len(text)} characters: {text[:300]!r}"
-    assert any(name in text for name in names), f"no file's name in {text!r}"
 
 
 @contextmanager
