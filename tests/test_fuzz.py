@@ -30,6 +30,6 @@ def test_other_inputs_are_read_or_refused(name: str, tmp_path: Path) -> None:
         byte_edits.edit(json_edits.edit_inside(rng.choice(valid), rng)[0], rng)[0]
         for _ in range(DAMAGED)
     ]
-    assert len(kept(name)) >= 10
+    assert len(kept(name)) >= 5
     outcomes = {run(TARGETS[name], data, tmp_path) for data in (*kept(name), *damaged)}
     assert len(outcomes) > 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutation import byte_edits, json_edits
 
 _SHARED_MEMORY = Path("/dev/shm")
-_DEFAULTS = ("-timeout=10", "-rss_limit_mb=2048", "-max_len=70000", "-print_final_stats=1")
+_DEFAULTS = ("-timeout=10", "-rss_limit_mb=2048", "-max_len=20000", "-print_final_stats=1")
 
 
 def main() -> None:

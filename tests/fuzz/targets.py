@@ -26,13 +26,14 @@ from spectra import strict_json
 from spectra.artifacts._config import parse_config, settle_counts
 from spectra.artifacts._index import parse_index
 from spectra.artifacts.header import read_header, read_tensors
-from spectra.artifacts.layout import Layer, Shard
+from spectra.artifacts.layout import Index, Layer, Shard
 from spectra.artifacts.manifest import MANIFEST_NAME, checked_manifest
 from spectra.artifacts.rows import DTYPES, RowReader
 from spectra.categories import IDENTITY, load_map
 from spectra.errors import SpectraError
 from spectra.grouping import Steps
 from spectra.results.read import pool_folders, run_record
+from tests.artifact_files import samples
 from tests.mutation.subject import check_error
 
 Target = Callable[[bytes, Path], None]
@@ -69,8 +70,8 @@ def _config(data: bytes, directory: Path) -> None:
         assert starts == ends
         assert all(os.path.basename(shard.file) == shard.file for shard in layer.shards)
     assert config.layer in {layer.index for layer in config.layers}
-    index = parse_index({"samples": []}, where, config.num_tokens)
-    settle_counts(config, raw, where, index)
+    settled = settle_counts(config, raw, where, Index(tuple(samples())))
+    assert (settled.num_samples, settled.num_steps) == (2, 4)
 
 
 def _index(data: bytes, directory: Path) -> None:
