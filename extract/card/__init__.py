@@ -61,8 +61,7 @@ def _check_replaceable(path: Path) -> None:
 def write_card(directory: Path) -> Path:
     """Write the card of all model directories beside `directory`, itself among them.
 
-    Equal directories give equal bytes. Raises what `check_card` raises, and
-    `OutputError`.
+    Equal directories give equal bytes. Raises what `check_card` raises, and `OutputError`.
     """
     path = card_path(directory)
     _check_replaceable(path)
