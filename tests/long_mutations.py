@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.mutation.subject import Subject
-from tests.mutation.trial import LONGEST, QUICK, SLOW, Bench, Outcome, memory
+from tests.mutation.trial import PATIENCE, QUICK, SLOW, Bench, Outcome, memory
 
 SLOW_EVERY = 200
 """One trial in so many runs to the metric files or to a page."""
@@ -58,7 +58,7 @@ def main() -> None:
         bench = Bench(Path(directory))
         for done, number in enumerate(numbers):
             # Where even the watch's exception is not seen, as within C code.
-            faulthandler.dump_traceback_later(4 * LONGEST, exit=True)
+            faulthandler.dump_traceback_later(4 * PATIENCE, exit=True)
             subject, outcome = trial(bench, given.seed, number)
             outcomes[subject.name, outcome.kind] += 1
             if done == WARM:
