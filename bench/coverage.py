@@ -6,7 +6,13 @@ document. Progress goes to stderr on a terminal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -48,6 +54,29 @@ app = typer.Typer(add_completion=False)
 Cell = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What one data set gave, by metric.
+
+    Attributes:
+        values: the statistics.
+        errors: their standard errors as in the metric files.
+        plain: those without alpha's correction.
+        apart: delete-one-trace standard errors over the plain ones, where asked for.
+        bootstrap: [2, METRICS] the bounds of the percentile interval, where asked for.
+    """
+
+    values: list[float | None]
+    errors: list[float | None]
+    plain: F64
+    apart: F64 | None
+    bootstrap: F64 | None
+
+
+Map = Callable[[Callable[[int], Drawn], Iterable[int]], Iterable[Drawn]]
+"""`map` of one function over numbers, here or in other processes."""
+
+
 @app.command()
 def main(
     dim: Annotated[int, typer.Option(min=101, help="Width d; alpha needs 101.")] = 576,
@@ -58,6 +87,7 @@ def main(
     exact: Annotated[
         int, typer.Option(min=0, help="Data sets a cell to leave each trace out of in turn.")
     ] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="Processes to share data sets.")] = 1,
     save: _shell.Save = None,
 ) -> None:
     """Coverage of intervals by design and group size."""
@@ -77,37 +107,29 @@ def main(
     out = _shell.recorder()
     out.print("\n".join(_card.lines(card)), soft_wrap=True)
     cells = []
-    with Console(stderr=True).status("") as status:
+    with Console(stderr=True).status("") as status, mapping(processes) as over:
         for design in DESIGNS:
             for size in sizes:
                 status.update(f"{design.name}, {size} rows")
                 data = Traces.of(design, dim, size, traces)
-                cells.append(measure(data, replications, bootstraps, exact))
+                cells.append(measure(data, replications, bootstraps, exact, over))
     out.print()
     out.print(_table(cells))
+    if exact:
+        out.print(_exact_table(cells))
     _shell.finish(out, {"card": card, "cells": cells}, save)
 
 
-def measure(data: Traces, replications: int, bootstraps: int, exact: int = 0) -> Cell:
+def measure(
+    data: Traces, replications: int, bootstraps: int, exact: int = 0, over: Map = map
+) -> Cell:
     """Coverage and the size of standard errors, from so many independent data sets."""
-    values, errors, plain, boots, apart = ([] for _ in range(5))
-    for number in range(replications):
-        rng = np.random.default_rng([number, len(data.lengths), sum(data.lengths), data.dim])
-        x = data.draw(rng)
-        record = spectra.metrics(x)
-        values.append([getattr(record, name) for name in METRICS])
-        carried, blocks = carried_by_blocks(x, data.trace, PRESETS["default"])
-        every = {name: getattr(record, name) for name in ALL}
-        count, chosen = len(blocks), PRESETS["default"]
-        se = carried.errors(blocks, np.arange(count), count, chosen, every, record.rank_ceiling)
-        assert se is not None, "two traces give a standard error"
-        errors.append([se[name] for name in METRICS])
-        squares = dict(zip(ALL, variances(carried.by_trace, len(blocks), blocks), strict=True))
-        plain.append([np.sqrt(squares[name]) for name in METRICS])
-        if number < exact:
-            apart.append(np.sqrt(_exact(x, data.trace, values[-1])) / plain[-1])
-        if bootstraps:
-            boots.append(_bootstrap(x, bootstraps, rng))
+    drawn = list(over(partial(draw, data, bootstraps, exact), range(replications)))
+    values, errors, plain = (
+        [getattr(one, name) for one in drawn] for name in ("values", "errors", "plain")
+    )
+    apart = [one.apart for one in drawn if one.apart is not None]
+    boots = [one.bootstrap for one in drawn if one.bootstrap is not None]
     found = np.array(values, dtype=float)
     expectation, sd = found.mean(axis=0), found.std(axis=0, ddof=1)
     population = _population(data)
@@ -149,7 +171,41 @@ def measure(data: Traces, replications: int, bootstraps: int, exact: int = 0) ->
     return cell
 
 
-def _column(values: Sequence[Sequence[Any]], place: int) -> F64:
+def draw(data: Traces, bootstraps: int, exact: int, number: int) -> Drawn:
+    """The data set of this number, its statistics and their standard errors."""
+    rng = np.random.default_rng([number, len(data.lengths), sum(data.lengths), data.dim])
+    x = data.draw(rng)
+    record = spectra.metrics(x)
+    values = [getattr(record, name) for name in METRICS]
+    carried, blocks = carried_by_blocks(x, data.trace, PRESETS["default"])
+    every = {name: getattr(record, name) for name in ALL}
+    count, chosen = len(blocks), PRESETS["default"]
+    se = carried.errors(blocks, np.arange(count), count, chosen, every, record.rank_ceiling)
+    assert se is not None, "two traces give a standard error"
+    squares = dict(zip(ALL, variances(carried.by_trace, len(blocks), blocks), strict=True))
+    plain = np.array([np.sqrt(squares[name]) for name in METRICS], dtype=float)
+    return Drawn(
+        values,
+        [se[name] for name in METRICS],
+        plain,
+        np.sqrt(_exact(x, data.trace, values)) / plain if number < exact else None,
+        _bootstrap(x, bootstraps, rng) if bootstraps else None,
+    )
+
+
+@contextmanager
+def mapping(processes: int) -> Iterator[Map]:
+    """`map`, or that of so many processes, which start anew: JAX's threads forbid a fork."""
+    if processes == 1:
+        yield map
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield pool.map
+
+
+def _column(values: Sequence[Any], place: int) -> F64:
     return np.array([one[place] for one in values], dtype=float)
 
 
@@ -157,14 +213,16 @@ def _share(values: F64, expectation: float, reach: F64) -> float:
     return float((np.abs(values - expectation) <= reach).mean())
 
 
-def _exact(x: F64, trace: Ints, whole: Sequence[float]) -> F64:
+def _exact(x: F64, trace: Ints, whole: Sequence[float | None]) -> F64:
     """[METRICS] variances by leaving each trace out in turn, without any correction."""
     sizes = np.bincount(trace)
     without = [
         [getattr(record, name) for name in METRICS]
         for record in (spectra.metrics(x[trace != one]) for one in range(len(sizes)))
     ]
-    return delete_block_variances(np.array(whole), np.array(without, dtype=float), sizes)
+    return delete_block_variances(
+        np.array(whole, dtype=float), np.array(without, dtype=float), sizes
+    )
 
 
 def _bootstrap(x: F64, resamples: int, rng: np.random.Generator) -> F64:
@@ -188,14 +246,11 @@ def _table(cells: Sequence[Cell]) -> Table:
     for heading in ("design", "rows"):
         table.add_column(heading, justify="left" if heading == "design" else "right")
     boots = "token_bootstrap_coverage" in cells[0][METRICS[0]]
-    exact = "exact_over_first_order" in cells[0][METRICS[0]]
     for name in METRICS:
         table.add_column(name, justify="right")
         table.add_column("mean, true", justify="right")
         if boots:
             table.add_column("tokens", justify="right")
-        if exact:
-            table.add_column("exact / first", justify="right")
     table.add_column("alpha uncorrected", justify="right")
     for cell in cells:
         texts = [cell["design"], f"{cell['rows']:,}"]
@@ -206,11 +261,20 @@ def _table(cells: Sequence[Cell]) -> Table:
             if boots:
                 share = one["token_bootstrap_coverage"]
                 texts.append("–" if share is None else f"{share:.3f}")
-            if exact:
-                ratio = one["exact_over_first_order"]
-                shown = "{median:.2f} ({least:.2f}–{most:.2f})"
-                texts.append("–" if ratio is None else shown.format(**ratio))
         table.add_row(*texts, f"{cell['alpha_req']['uncorrected_coverage']:.3f}")
+    return table
+
+
+def _exact_table(cells: Sequence[Cell]) -> Table:
+    table = plain_table("Exact standard errors over first-order ones: median (least to most)")
+    table.add_column("design", justify="left")
+    for heading in ("rows", *METRICS):
+        table.add_column(heading, justify="right")
+    for cell in cells:
+        ratios = [cell[name]["exact_over_first_order"] for name in METRICS]
+        shown = "{median:.2f} ({least:.2f} to {most:.2f})"
+        texts = ["–" if ratio is None else shown.format(**ratio) for ratio in ratios]
+        table.add_row(cell["design"], f"{cell['rows']:,}", *texts)
     return table
 
 

@@ -32,6 +32,8 @@ class ExtractConfig:
         rope_variant: "per_layer_type", or "all_layers" for Olmo 3 as transformers 5.0 to 5.12
             computed it.
         max_tokens_per_batch: Tokens of a batch, padding included; by the device if None.
+        max_memory: Bytes that weights and batches may take where they are computed; 0 for what
+            is free there.
         limit: How many traces to take from the beginning; all if None.
         only_step_tokens: Save the states of tokens that are in a step and no others.
         backend: "auto", "cpu", "gpu" or "tpu".
@@ -49,6 +51,7 @@ class ExtractConfig:
     compute_dtype: str = "auto"
     rope_variant: str = "per_layer_type"
     max_tokens_per_batch: int | None = None
+    max_memory: int = 0
     limit: int | None = None
     only_step_tokens: bool = False
     backend: str = "auto"
@@ -63,6 +66,8 @@ class ExtractConfig:
         self._one_of("backend", BACKENDS)
         self._positive("max_tokens_per_batch", self.max_tokens_per_batch)
         self._positive("limit", self.limit)
+        if self.max_memory < 0:
+            raise UsageError(f"max_memory is {self.max_memory}. Expected 0 or more bytes.")
         if not self.layers:
             raise UsageError('layers is empty. Expected at least one layer, such as -1, or "all".')
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from extract.decoder.cost import flops
+from extract.decoder.errors import MemoryLimitError
 from extract.inputs import Inputs
 from extract.store.opening import QUEUE_BYTES
+from spectra.atomic import free_bytes
+from spectra.provenance import available_memory
 
 _ROWS = 512
 _REPEATS = 3
@@ -45,13 +46,40 @@ def estimate(inputs: Inputs) -> Estimate:
         seconds=needed / rate,
         memory_bytes=memory_bytes(inputs),
         weight_bytes=inputs.weight_bytes,
-        free_bytes=_free_bytes(inputs.config.out),
+        free_bytes=free_bytes(inputs.config.out),
     )
 
 
 def operations(inputs: Inputs) -> int:
     """Floating-point operations of all batches, padding included."""
     return sum(flops(inputs.spec, *batch.shape, blocks=inputs.top) for batch in inputs.plan.batches)
+
+
+def check_memory(inputs: Inputs) -> None:
+    """Refuse what does not fit, before anything is loaded; raises `MemoryLimitError`."""
+    room, needed = _room(inputs), memory_bytes(inputs)
+    if room is None or needed <= room:
+        return
+    given = "--max-memory is" if inputs.config.max_memory else f"free on this {inputs.platform}:"
+    raise MemoryLimitError(
+        f"{inputs.checkpoint.name} needs about {needed / 1e6:,.0f} MB, "
+        f"{inputs.weight_bytes / 1e6:,.0f} MB of it weights in {inputs.dtype}; {given} "
+        f"{room / 1e6:,.0f} MB. Expected room for both: give a lower --max-tokens-per-batch, "
+        "--compute-dtype bfloat16 or lower layers, end other programs, or say with --max-memory "
+        "that there is more."
+    )
+
+
+def _room(inputs: Inputs) -> int | None:
+    """Bytes that may be taken; None where a device does not tell."""
+    if inputs.config.max_memory:
+        return inputs.config.max_memory
+    if inputs.platform == "cpu":
+        return available_memory()
+    told = [device.memory_stats() or {} for device in inputs.devices]
+    if any(one.get("bytes_limit", 0) <= 0 for one in told):
+        return None
+    return sum(int(one["bytes_limit"]) - int(one.get("bytes_in_use", 0)) for one in told)
 
 
 def memory_bytes(inputs: Inputs) -> int:
@@ -83,9 +111,3 @@ def product_rate(inputs: Inputs) -> float:
         times.append(time.perf_counter() - begin)
     shared = 1 if inputs.platform == "cpu" else len(inputs.devices)
     return shared * 2.0 * _ROWS * spec.hidden_dim * spec.mlp_dim / min(times)
-
-
-def _free_bytes(directory: Path) -> int:
-    """Free bytes where `directory` is, or will be made."""
-    places = (directory.absolute(), *directory.absolute().parents)
-    return shutil.disk_usage(next(place for place in places if place.exists())).free

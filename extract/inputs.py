@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from extract.card import check_card
 from extract.config import ExtractConfig
 from extract.decoder.families import RopeVariant, spec_of
+from extract.decoder.load import check_tensors
 from extract.decoder.spec import DecoderSpec
 from extract.decoder.streams import streams_on
 from extract.store import Batching, Plan, SavedLayer, check_place, make_plan
@@ -89,6 +90,8 @@ def gather(config: ExtractConfig, progress: Progress = lambda *_: None) -> Input
         rope_variant=cast(RopeVariant, config.rope_variant),
     )
     layers = saved_layers(config, spec.num_layers)
+    # Here too, and not only where they are loaded: nothing is written yet.
+    check_tensors(spec, checkpoint.tensors, checkpoint.config_where)
     notes = Notes()
     reports: dict[str, AlignmentReport] = {}
     samples = tokenized(config, checkpoint, spec, notes, reports, progress)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from extract.inputs import Inputs
 from spectra.atomic import output_error
+from spectra.errors import OutputError
 from spectra.strict_json import dumps
 
 
 class Log:
     """A log file in the artifact's directory, on the disk after each line."""
 
-    def __init__(self, path: Path, stream: TextIO) -> None:
+    def __init__(self, path: Path, stream: FileIO) -> None:
         self.path = path
         self._stream = stream
 
@@ -30,7 +31,7 @@ class Log:
         """
         path = directory / f"extraction_{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.log"
         try:
-            stream = path.open("x", encoding="utf-8", errors="backslashreplace")
+            stream = path.open("xb", buffering=0)  # nothing is left to be written on closing
         except OSError as error:
             raise output_error(path, error) from None
         with stream:
@@ -38,7 +39,8 @@ class Log:
             try:
                 yield log
             except BaseException as error:
-                log.say(f"stopped: {type(error).__name__}: {error}")
+                with suppress(OutputError):  # what stopped the run is what the user is to see
+                    log.say(f"stopped: {type(error).__name__}: {error}")
                 raise
 
     def begin(self, inputs: Inputs) -> None:
@@ -58,9 +60,9 @@ class Log:
 
     def say(self, text: str) -> None:
         """Write a line."""
+        line = f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {text}\n"
         try:
-            self._stream.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {text}\n")
-            self._stream.flush()
+            self._stream.write(line.encode(errors="backslashreplace"))
         except OSError as error:
             raise output_error(self.path, error) from None
 

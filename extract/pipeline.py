@@ -16,6 +16,7 @@ from extract.decoder.load import load_decoder
 from extract.decoder.placement import Placement
 from extract.decoder.selfcheck import check
 from extract.decoder.streams import side_by_side
+from extract.estimate import check_memory
 from extract.heap import trim_heap
 from extract.inputs import Inputs, gather
 from extract.log import Log
@@ -62,6 +63,7 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
         OutputError: The operating system refuses to write.
     """
     inputs = gather(config, progress)
+    check_memory(inputs)
     seconds, computed, log = 0.0, 0, None
     with open_store(config.out, inputs.plan, inputs.fingerprint, fresh=config.fresh) as store:
         if not store.complete:
@@ -78,7 +80,8 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
                     f"computed {computed:,} tokens in {seconds:.2f} s; peak memory "
                     f"{peak_memory() / 1e6:,.0f} MB"
                 )
-                store.commit(model=inputs.checkpoint.name)
+                blocks = {"num_hidden_layers": inputs.spec.num_layers}
+                store.commit(model=inputs.checkpoint.name, config_extra=blocks)
                 log.say("complete")
     return Extraction(
         path=config.out,
@@ -86,7 +89,7 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
         layers=tuple(layer.index for layer in inputs.plan.layers),
         totals=inputs.plan.totals,
         reports=inputs.reports,
-        warnings=inputs.warnings,
+        warnings=(*inputs.warnings, *store.warnings),
         computed_tokens=computed,
         seconds=seconds,
         log=None if log is None else log.path,

@@ -1,20 +1,27 @@
 """Writing files so that a reader finds the whole old one or the whole new one.
 
 A temporary in the same directory is written, flushed to the disk and renamed over the final name,
-then the directory itself is flushed. A killed process leaves at most a file named
-`.spectra-….tmp`, which may be deleted.
+then the directory itself is flushed. Files that belong together are all written first and then
+renamed, so that a full disk is met while the old ones still stand. A killed process leaves at most
+files named `.spectra-….tmp`, which may be deleted.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from spectra.errors import OutputError
+
+_ATTEMPTS = 100
+_TEMPORARY = re.compile(r"\.spectra-[0-9a-f]{16}\.tmp")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -32,17 +39,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises `OutputError` when the operating system refuses, or when something else than a file
     stands at `path`.
     """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise OutputError(
-            f"{path} is there and is not a regular file; it stays as it is. Choose another name."
-        )
-    temporary = path.parent / f".spectra-{secrets.token_hex(8)}.tmp"
+    path = _target(path)
+    temporary = _beside(path)
     try:
-        with os.fdopen(_create(temporary), "wb") as stream:
+        with _staging(temporary) as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
         os.replace(temporary, path)
         sync_directory(path.parent)
     except BaseException as error:
@@ -50,6 +51,118 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise output_error(path, error) from None
         raise
+
+
+def write_together(files: Mapping[Path, bytes], marker: Path, gone: Collection[Path] = ()) -> None:
+    """Replace files that belong together; `marker`, one of them, is never there with a mixture.
+
+    All are first written under temporary names: what fails then leaves the old ones as they were.
+    Then the marker is removed, the others get their names, those that are `gone` are removed, and
+    the marker comes last. So old files have the old marker, new ones the new, and a reader that
+    finds none knows of an unfinished change. Directories are made where absent.
+    Raises what `replacing` raises.
+    """
+    targets = {_target(path): data for path, data in files.items()}
+    marker = _target(marker)
+    staged: dict[Path, Path] = {}
+    made: list[Path] = []
+    path = marker
+    try:
+        for path, data in targets.items():
+            made += make_directory(path.parent)
+            staged[path] = _beside(path)
+            with _staging(staged[path]) as stream:
+                stream.write(data)
+        path = marker
+        _remove(marker)
+        for path in [path for path in targets if path != marker]:
+            os.replace(staged[path], path)
+            del staged[path]
+        changed = {path.parent for path in targets}
+        for path in filter(os.path.lexists, gone):
+            path.unlink()
+            changed.add(path.parent)
+        for path in sorted(changed):
+            sync_directory(path)
+        path = marker
+        os.replace(staged[marker], marker)
+        del staged[marker]
+        sync_directory(marker.parent)
+    except BaseException as error:
+        for temporary in staged.values():
+            _discard(temporary)
+        discard_empty(made)
+        if isinstance(error, OSError):
+            raise output_error(path, error) from None
+        raise
+
+
+def make_directory(path: Path) -> list[Path]:
+    """Make the directory with those above it; what was not there, the uppermost first.
+
+    Raises `OutputError`, and leaves none behind then.
+    """
+    made: list[Path] = []
+    try:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                for place in (*reversed(path.parents), path):
+                    if not place.is_dir() and _made_by_us(place):
+                        made.append(place)
+                        sync_directory(place.parent)
+            except FileNotFoundError:  # another process has removed one of them, being empty
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                break
+    except BaseException as error:
+        discard_empty(made)
+        if isinstance(error, OSError):
+            raise output_error(path, error) from None
+        raise
+    return made
+
+
+def _made_by_us(path: Path) -> bool:
+    """Make a directory; False where another process was quicker."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+        return False
+    return True
+
+
+def discard_empty(directories: Iterable[Path]) -> None:
+    """Remove those directories, given the uppermost first, that hold nothing."""
+    for path in reversed(list(directories)):
+        with suppress(OSError):
+            path.rmdir()
+
+
+def sweep(directory: Path) -> None:
+    """Remove the temporaries that killed processes left in a directory, none being in use there.
+
+    Raises `OutputError`.
+    """
+    try:
+        for path in sorted(directory.iterdir()):
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(directory, error) from None
+
+
+def free_bytes(directory: Path) -> int:
+    """Free bytes on the disk where a directory is, or will be made; raises `OutputError`."""
+    places = (directory.absolute(), *directory.absolute().parents)
+    place = directory
+    try:
+        place = next(place for place in places if place.exists())
+        return shutil.disk_usage(place).free
+    except OSError as error:
+        raise output_error(place, error) from None
 
 
 def sync_directory(path: Path) -> None:
@@ -69,8 +182,36 @@ def output_error(path: Path, error: OSError) -> OutputError:
     )
 
 
-def _create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def _target(path: Path) -> Path:
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OutputError(
+            f"{path} is there and is not a regular file; it stays as it is. Choose another name."
+        )
+    return path
+
+
+def _beside(path: Path) -> Path:
+    return path.parent / f".spectra-{secrets.token_hex(8)}.tmp"
+
+
+@contextmanager
+def _staging(temporary: Path) -> Iterator[BinaryIO]:
+    """A stream to a new file; all of it is on the disk after the block."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o644), "wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _remove(path: Path) -> None:
+    """For good, before anything else changes."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_directory(path.parent)
 
 
 def _discard(path: Path) -> None:

@@ -47,6 +47,14 @@ class UndefinedGroupsError(SpectraError):
     exit_code = 4
 
 
+class SolverError(SpectraError):
+    """Finite rows whose singular values no algorithm found; exit code 1."""
+
+
+class DeviceMemoryError(SpectraError):
+    """A device's memory ran out, with smaller blocks too; exit code 1."""
+
+
 # ---- files (spectra.files, spectra.atomic) ----------------------------------------------------
 
 
@@ -74,6 +82,10 @@ class OutputError(SpectraError):
     """A file could not be written; exit code 3."""
 
     exit_code = 3
+
+
+class DirectoryBusyError(UsageError):
+    """Another process is writing to the directory."""
 
 
 # ---- JSON (spectra.strict_json) ---------------------------------------------------------------
@@ -191,6 +203,14 @@ class ShardShapeError(InputError):
 
 class ShardChangedError(InputError):
     """A shard was changed, shortened or replaced while it was in use."""
+
+
+class ManifestError(InputError):
+    """SHA256SUMS does not have the form that `sha256sum` reads."""
+
+
+class ManifestMismatchError(InputError):
+    """Files of a directory are missing, changed or new since its SHA256SUMS was written."""
 
 
 # ---- results (spectra.results) ----------------------------------------------------------------

@@ -6,18 +6,19 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from spectra.printable import shortened
+from spectra.printable import printable, shortened
 
 _WIDTH = 80
 _ACTIVE = re.compile(r"[!#$&*.:<>@\[\\\]^_`{|}~]")
 
 
-def escaped(value: object) -> str:
+def escaped(value: object, width: int | None = _WIDTH) -> str:
     """A value as Markdown that shows it and does nothing else: no markup, tag, link or cell's end.
 
-    Control characters are shown as escapes; beyond 80 characters it is cut.
+    Control characters are shown as escapes; beyond `width` characters, if any, it is cut.
     """
-    return _ACTIVE.sub(r"\\\g<0>", shortened(str(value), _WIDTH))
+    text = printable(str(value)) if width is None else shortened(str(value), width)
+    return _ACTIVE.sub(r"\\\g<0>", text)
 
 
 def quoted(text: str) -> str:

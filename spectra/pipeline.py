@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from spectra.artifacts import Layer, Place, find_artifacts
 from spectra.backend import Backend, Mode, precision_advice, select_backend
 from spectra.engine import (
     Clock,
+    LayerResult,
     PoolResult,
     Progress,
     RunConfig,
@@ -26,22 +27,27 @@ from spectra.engine import (
 from spectra.errors import InputError
 from spectra.grouping import Group
 from spectra.left_out import LeftOut, locator
+from spectra.linalg import Fault
 from spectra.outputs import (
     COLUMNS,
     INFLUENCE_COLUMNS,
     INFLUENCES_FILE,
+    LAYERS_FILE,
     TABLE_FILE,
     Head,
     PoolRecords,
     SweepOptions,
+    check_space,
     commit,
-    csv_table,
+    csv_lines,
     documents,
     influence_rows,
     jackknife_head,
+    layer_profile,
     pool_records,
     pool_rows,
     rounding_warnings,
+    run_lock,
 )
 from spectra.preparation import Prepared, prepare
 from spectra.printable import printable
@@ -131,18 +137,19 @@ def run(
     Raises:
         InputError: something under src is missing, malformed or contradicts itself.
         UsageError: an option cannot be met here.
+        DirectoryBusyError, OutputError: another run writes there, or it cannot be written to.
     """
     config = config or RunConfig()
     backend = select_backend(config.backend, config.precision)
     advice = precision_advice(backend, config.precision)
     origin = {"command": list(command), "options": _options(config, sources)}
     places = output_directories(find_artifacts(src), Path(out))
-    return tuple(
-        _run_model(
-            place, target, config, backend, advice, origin, progress, Clock() if profile else None
-        )
-        for place, target in places.items()
-    )
+    runs = []
+    for place, target in places.items():
+        clock = Clock() if profile else None
+        with run_lock(target):
+            runs.append(_run_model(place, target, config, backend, advice, origin, progress, clock))
+    return tuple(runs)
 
 
 @dataclass(slots=True)
@@ -151,11 +158,21 @@ class _Gathered:
 
     warnings: list[str]
     files: dict[str, bytes] = field(default_factory=dict)
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    influences: list[tuple[Any, ...]] = field(default_factory=list)
+    table: list[bytes] = field(default_factory=lambda: [csv_lines([COLUMNS])])
+    influences: list[bytes] = field(default_factory=lambda: [csv_lines([INFLUENCE_COLUMNS])])
     errors: list[float] = field(default_factory=list)
+    repairs: Counter[Fault] = field(default_factory=Counter)
+    exhausted: dict[str, list[int]] = field(default_factory=dict)
+    heads: dict[tuple[int, str], Head] = field(default_factory=dict)
     records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
     matched: dict[tuple[int, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
+
+    def add_faults(self, layer: int, found: LayerResult) -> None:
+        """Keep what went wrong on the way and was mended."""
+        self.repairs += found.repairs
+        if found.exhausted:
+            self.exhausted[str(layer)] = found.exhausted
+        self.warnings += fault_warnings(layer, found)
 
     def every_record(self) -> list[Record]:
         """The records of all layers, pools and groups."""
@@ -175,6 +192,7 @@ def _run_model(
     stages, mode = Stages(), backend.mode
     with stages("plan"):
         prepared = prepare(place, config, backend, progress).without_steps()
+        check_space(out, prepared.output_bytes(config))
     progress("fetching", 0, 0)
     with stages("fetch"):
         prepared = prepared.fetched()
@@ -190,9 +208,11 @@ def _run_model(
         ):
             reading = artifact.open_rows(layer, config.drop_dims)
             with reading as reader, stages(Profile.main):
-                results = evaluate_layer(
+                found = evaluate_layer(
                     plan, reader, config, backend, progress, prepared.blocks, clock
                 )
+            gathered.add_faults(layer.index, found)
+            results = found.pools
             with stages("statistics"):
                 compiled.result()
                 for result in results:
@@ -203,9 +223,7 @@ def _run_model(
                     gathered.warnings += rounding_warnings(layer.index, pool, whole, result.stored)
                     _add_pool(gathered, prepared, layer, left_out, result, made, config, mode)
             gathered.warnings += _nonfinite_warnings(layer, left_out, results, locate)
-    gathered.files[TABLE_FILE] = csv_table(COLUMNS, gathered.rows)
-    if config.influences:
-        gathered.files[INFLUENCES_FILE] = csv_table(INFLUENCE_COLUMNS, gathered.influences)
+    _add_whole_files(gathered, prepared, config)
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
     provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)
@@ -243,16 +261,31 @@ def _add_pool(
     pool, model = result.plan.rows.pool, prepared.artifact.config.model
     gathered.records[layer.index, pool] = made.records
     gathered.matched[layer.index, pool] = made.matched
-    contents = _pool_documents(prepared, layer, left_out, result, made, config, mode)
-    gathered.rows += pool_rows(contents)
+    head = _head(prepared, layer, left_out, result, config, mode)
+    gathered.heads[layer.index, pool] = head
+    sweep = SweepOptions(result.plan.counts, config.repeats, config.seed, pool, config.sampling)
+    contents = documents(head, result.plan.rows.atoms, made, sweep, config.depth)
+    gathered.table.append(csv_lines(pool_rows(contents)))
     if config.influences:
         samples = prepared.artifact.index.samples
-        gathered.influences += influence_rows(model, layer.index, result, made, samples)
+        rows = influence_rows(model, layer.index, result, made, samples)
+        gathered.influences.append(csv_lines(rows))
     gathered.errors += result.checked.values()
     primary = layer.index == prepared.artifact.config.layer
     folder = f"pool_{pool}" if primary else f"layer_{layer.index}/pool_{pool}"
     for name, content in contents.items():
         gathered.files[f"{folder}/{name}"] = strict_json.dumps(content).encode()
+
+
+def _add_whole_files(gathered: _Gathered, prepared: Prepared, config: RunConfig) -> None:
+    """What a run has once, beside the files of its layers and pools."""
+    if len(prepared.layers) > 1:
+        blocks = prepared.artifact.config.num_hidden_layers
+        profile = layer_profile(gathered.heads, gathered.records, blocks)
+        gathered.files[LAYERS_FILE] = strict_json.dumps(profile).encode()
+    gathered.files[TABLE_FILE] = b"".join(gathered.table)
+    if config.influences:
+        gathered.files[INFLUENCES_FILE] = b"".join(gathered.influences)
 
 
 def _provenance(
@@ -273,6 +306,8 @@ def _provenance(
         "input": input_identity(prepared.artifact),
         "layers": [layer.index for layer in prepared.layers],
         "methods": dict(sorted(methods.items())),
+        "repairs": {fault: gathered.repairs[fault] for fault in get_args(Fault)},
+        "device_memory_exhausted": gathered.exhausted,
         "planned_bytes": prepared.planned.asdict(),
         "passes": max(plan.passes for plan in prepared.plans),
         "warnings": gathered.warnings,
@@ -280,22 +315,20 @@ def _provenance(
     }
 
 
-def _pool_documents(
+def _head(
     prepared: Prepared,
     layer: Layer,
     left_out: LeftOut,
     result: PoolResult,
-    records: PoolRecords,
     config: RunConfig,
     mode: Mode,
-) -> dict[str, dict[str, Any]]:
-    """The pool's four files by name."""
-    artifact, rows = prepared.artifact, result.plan.rows
-    head = Head(
-        artifact.config.model,
+) -> Head:
+    """What the pool's four files share."""
+    return Head(
+        prepared.artifact.config.model,
         layer.index,
         layer.final_norm,
-        rows.pool,
+        result.plan.rows.pool,
         result.plan.dim,
         config.chosen.asdict(),
         mode,
@@ -305,10 +338,25 @@ def _pool_documents(
         if config.weighs
         else None,
     )
-    sweep = SweepOptions(
-        result.plan.counts, config.repeats, config.seed, rows.pool, config.sampling
-    )
-    return documents(head, rows.atoms, records, sweep, config.depth)
+
+
+def fault_warnings(layer: int, found: LayerResult) -> list[str]:
+    """Sentences on what a layer's solvers and its device's memory made necessary."""
+    failed = {fault: count for fault, count in found.repairs.items() if fault != "rounding"}
+    said = []
+    if failed:
+        what = ", ".join(f"{fault}: {count}" for fault, count in sorted(failed.items()))
+        said.append(
+            f"layer {layer}: {sum(failed.values())} spectra came wrong from the solver ({what}) "
+            "and were computed again from their rows on the host."
+        )
+    if found.exhausted:
+        sizes = ", ".join(f"{size / 1e6:,.0f} MB" for size in found.exhausted)
+        said.append(
+            f"layer {layer}: the device's memory ran out with {sizes} planned for moments; the "
+            "layer was computed again with less."
+        )
+    return said
 
 
 def _nonfinite_warnings(

@@ -17,6 +17,7 @@ from spectra.engine.memory import Bytes, Limit
 from spectra.errors import UsageError
 from spectra.grouping import Steps
 from spectra.left_out import LeftOut, tokens_left_out
+from spectra.outputs import expected_bytes
 from spectra.provenance import available_memory
 from spectra.uncertainty import Blocks
 
@@ -63,6 +64,11 @@ class Prepared:
     def planned(self) -> Bytes:
         """The largest memory that stored rows and moments take, one layer after the other."""
         return reduce(Bytes.larger, (plan.planned for plan in self.plans))
+
+    def output_bytes(self, config: RunConfig) -> int:
+        """About what the metric files will take."""
+        pools = [pool for plan in self.plans for pool in plan.pools]
+        return expected_bytes(pools, len(self.artifact.index.samples) if config.influences else 0)
 
     def fetched(self) -> Prepared:
         """With the layers' rows there to be read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import resource
@@ -36,10 +35,10 @@ def input_identity(artifact: Artifact) -> dict[str, Any]:
     The tensor data are not hashed here; `spectra verify` does that. `hub` has the repository, the
     commit and the path in it, and is null for a directory of this machine.
     """
-    files = {}
-    for name in ("config.json", "index.json"):
-        content = (artifact.path / name).read_bytes()
-        files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    files: dict[str, Any] = {
+        name: {"bytes": digest.size, "sha256": digest.sha256}
+        for name, digest in artifact.documents.items()
+    }
     for name, header in sorted(artifact.headers.items()):
         files[name] = {"bytes": header.file_size, "header_sha256": header.sha256}
     hub = None if artifact.origin is None else artifact.origin.asdict()

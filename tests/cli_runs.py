@@ -66,12 +66,7 @@ def write_overlapping(path: Path, label: str = "Deduction") -> Path:
     )
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """Press Ctrl-C until the process ends: JAX was seen to swallow one in a callback of its own."""
-    for _ in range(10):
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+def end(process: subprocess.Popen[str], signum: int = signal.SIGINT) -> None:
+    """Send the signal once and wait for the process to end."""
+    process.send_signal(signum)
+    process.wait(timeout=120)

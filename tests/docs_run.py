@@ -57,4 +57,5 @@ def run(page: str, name: str) -> Iterator[tuple[Block | str, str, str]]:
                 if shown.strip():
                     result = call(*shlex.split(command)[1:])
                     assert result.exit_code == 0, result.output
-                    yield command, result.stdout, shown
+                    output = re.sub(r" +$", "", result.stdout, flags=re.MULTILINE)
+                    yield command, output, shown  # no blanks that tables end lines with

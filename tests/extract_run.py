@@ -2,7 +2,8 @@
 
 It forks a run for each kill before JAX has any thread, which is why it is a process of its own; so
 the packages are imported once. The artifact is DIRECTORY/out, one that nothing stopped is
-DIRECTORY/good, and a JSON document tells of each kill the exit status and the batches finished.
+DIRECTORY/good. A JSON document tells of each kill the exit status and the batches finished, for
+each ten of them, after which a run finishes and another directory is begun.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -25,8 +27,11 @@ from extract.config import ExtractConfig
 from extract.store import opening
 from extract.store.journal import JOURNAL_NAME, read_journal
 from tests.extract_cases import QUICK, config_of
+from tests.faults import ROUNDS
 
 KILLS = 10
+"""Before a run is let to finish; `SPECTRA_ROUNDS` has as many in all."""
+
 PAUSE = 0.005
 """Seconds that a batch takes longer, for kills to fall between the batches and into them."""
 
@@ -85,20 +90,30 @@ def finished(config: ExtractConfig) -> int:
     return len(read_journal(path)[1]) if path.exists() else 0
 
 
+def files(directory: Path) -> dict[str, bytes]:
+    """Every file's bytes, logs left out."""
+    return {file.name: file.read_bytes() for file in directory.iterdir() if file.suffix != ".log"}
+
+
 def main(directory: Path, seed: int) -> None:
     jax.config.update(QUICK, True)
     opening.JOURNAL_INTERVAL = 0.02
     config, draw = options(directory), random.Random(seed)
     assert run(replace(config, out=directory / "good")) == 0
-    kills = []
-    for number in range(KILLS):
-        if number < 3:  # wherever it is: importing is done, compiling may be
-            status = run(config, draw.uniform(0.0, 1.0))
-        else:
-            status = run(config, draw.uniform(0.0, 2 * PAUSE), batches=draw.randint(1, 8))
-        kills.append([status, finished(config)])
-    last = run(config)
-    sys.stdout.write(json.dumps({"kills": kills, "last": last}))
+    good = files(directory / "good")
+    series = []
+    for _ in range(max(1, ROUNDS // KILLS)):
+        shutil.rmtree(config.out, ignore_errors=True)
+        kills = []
+        for number in range(KILLS):
+            if number < 3:  # wherever it is: importing is done, compiling may be
+                status = run(config, draw.uniform(0.0, 1.0))
+            else:
+                status = run(config, draw.uniform(0.0, 2 * PAUSE), batches=draw.randint(1, 8))
+            kills.append([status, finished(config)])
+        last = run(config)
+        series.append({"kills": kills, "last": last, "same": files(config.out) == good})
+    sys.stdout.write(json.dumps(series))
 
 
 if __name__ == "__main__":

@@ -7,87 +7,30 @@ import os
 import pkgutil
 import re
 import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from spectra import artifacts, errors
 from spectra.artifacts import open_artifact
-from tests.artifact_files import DIM, SHARDS, edit, edit_primary, safetensors_bytes, write_tiny
-
-Break = Callable[[Path], object]
-
-
-def config(**fields: Any) -> Break:
-    return lambda path: edit(path / "config.json", lambda document: document.update(fields))
-
-
-def without(name: str, field: str) -> Break:
-    return lambda path: edit(path / name, lambda document: document.pop(field))
-
-
-def shards(change: Callable[[Any], object]) -> Break:
-    return lambda path: edit_primary(path, change)
-
-
-def named(file: str) -> Break:
-    return shards(lambda entries: entries[0].update(file=file))
-
-
-def bounds(number: int, **fields: Any) -> Break:
-    return shards(lambda entries: entries[number].update(fields))
-
-
-def sample(number: int, **fields: Any) -> Break:
-    return lambda path: edit(
-        path / "index.json", lambda document: document["samples"][number].update(fields)
-    )
-
-
-def step(**fields: Any) -> Break:
-    return lambda path: edit(
-        path / "index.json", lambda document: document["samples"][1]["steps"][0].update(fields)
-    )
-
-
-def shard_bytes(change: Callable[[bytes], bytes]) -> Break:
-    return lambda path: (path / SHARDS[1]).write_bytes(change((path / SHARDS[1]).read_bytes()))
-
-
-def tensor(**fields: Any) -> Break:
-    entry = {"dtype": "BF16", "shape": [20, DIM], "data_offsets": [0, 40 * DIM]} | fields
-    return shard_bytes(lambda _: safetensors_bytes({"hidden_states": entry}, bytes(40 * DIM)))
-
-
-def header(value: object) -> Break:
-    return shard_bytes(lambda _: safetensors_bytes(value, bytes(40 * DIM)))
-
-
-def length(value: int) -> Break:
-    return shard_bytes(lambda data: value.to_bytes(8, "little") + data[8:])
-
-
-def instead(make: Callable[[Path], object]) -> Break:
-    def replace(path: Path) -> None:
-        (path / SHARDS[1]).unlink()
-        make(path / SHARDS[1])
-
-    return replace
-
-
-def hard_link(path: Path) -> None:
-    instead(lambda target: os.link(path / SHARDS[0], target))(path)
-
-
-def remove(*names: str) -> Break:
-    def spoil(path: Path) -> None:
-        for name in names:
-            (path / name).unlink()
-
-    return spoil
-
+from tests.artifact_files import DIM, SHARDS, edit, write_tiny
+from tests.breaking import (
+    Break,
+    bounds,
+    config,
+    hard_link,
+    header,
+    instead,
+    length,
+    named,
+    remove,
+    sample,
+    shard_bytes,
+    shards,
+    step,
+    tensor,
+    without,
+)
 
 TWO = {"F": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}
 
@@ -321,6 +264,7 @@ def test_every_error_that_the_package_raises_has_a_case() -> None:
         found = vars(importlib.import_module(module.name)).values()
         raised |= {x for x in found if isinstance(x, type) and issubclass(x, errors.InputError)}
     tested = {error for _, error, _ in CASES.values()}
-    # These two have tests of their own, in this file and in test_artifacts.py.
+    # These have tests of their own, here, in test_artifacts.py and in test_artifacts_manifest.py.
     own = {errors.InputError, errors.ShardChangedError, errors.ArtifactNotFoundError}
+    own |= {errors.ManifestError, errors.ManifestMismatchError}
     assert raised - tested == own

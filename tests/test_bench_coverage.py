@@ -54,4 +54,13 @@ def test_the_whole_of_it(tmp_path: Path) -> None:
     for cell in document["cells"]:
         ratio = cell["rankme"]["exact_over_first_order"]
         assert 0 < ratio["least"] == ratio["median"] == ratio["most"]
-    assert "by a bootstrap of tokens" in save.with_suffix(".txt").read_text()
+    text = save.with_suffix(".txt").read_text()
+    assert "by a bootstrap of tokens" in text
+    assert "Exact standard errors over first-order ones" in text
+
+
+def test_other_processes_draw_the_same() -> None:
+    data = Traces.of(DESIGNS[2], 101, 120, 3)
+    with coverage.mapping(2) as over:
+        shared = coverage.measure(data, 4, 0, over=over)
+    assert shared == coverage.measure(data, 4, 0)

@@ -163,3 +163,12 @@ def test_something_else_of_that_name(folder: Path) -> None:
     path.symlink_to(folder / "absent")
     with pytest.raises(MissingFileError):
         check_card(folder / "tiny")
+
+
+def test_a_broken_directory_beside_is_told_before_any_work(folder: Path) -> None:
+    check_card(folder / "new")
+    (folder / "tiny" / "index.json").unlink()
+    with pytest.raises(MissingFileError, match=r"index\.json"):
+        check_card(folder / "new")
+    check_card(folder / "tiny")
+    check_card(folder.parent / "elsewhere" / "new")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import spectra
 from spectra.report.values import t_quantile
+from spectra.statistics import PRESETS
 from tests import docs_run
 from tests.cli_runs import COMMANDS
 from tests.imports import ROOT
@@ -18,13 +22,13 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
 }
 OTHERS = {
-    "--bootstraps": "bench.coverage",
     "--no-deps": "pip",
     "--repo-type": "hf",
-    "--rows": "bench.coverage",
     "--upgrade": "uv",
 }
 """Options in the pages that are of other programs."""
+
+PERFORMANCE = "docs/performance.md"
 
 COMMANDS_SHOWN = [
     (page, command)
@@ -36,7 +40,7 @@ COMMANDS_SHOWN = [
 ]
 
 
-@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/choosing.md"])
+@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/choosing.md", "docs/traces.md"])
 def test_blocks_run_in_order_and_print_what_the_page_shows(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +58,8 @@ def test_blocks_of_other_pages_are_only_signatures_and_the_snippet_that_has_its_
         for page, text in PAGES.items()
         if any(block.language == "python" for block in docs_run.blocks(text))
     }
-    assert with_python == {"README.md", "docs/api.md", "docs/tutorial.md", "docs/choosing.md"}
+    run = {"docs/tutorial.md", "docs/choosing.md", "docs/traces.md"}
+    assert with_python == {"README.md", "docs/api.md"} | run
 
 
 def options_of(name: str) -> set[str]:
@@ -123,6 +128,49 @@ def test_every_page_is_linked_from_the_readme() -> None:
     for page in PAGES:
         if page.startswith("docs/"):
             assert f"]({page})" in PAGES["README.md"], page
+
+
+def test_alphas_least_number_of_rows_is_told_in_one_way() -> None:
+    ranks = PRESETS["default"].alpha_ranks
+    assert ranks is not None
+    rows = np.random.default_rng(0).standard_normal((ranks[1] + 1, ranks[1]))
+    assert spectra.metrics(rows).alpha_req is not None
+    assert spectra.metrics(rows[1:]).status == "short_spectrum"
+    assert spectra.metrics(rows[:, 1:]).status == "short_spectrum"
+    pages = ("README.md", *(f"docs/{name}.md" for name in ("statistics", "choosing")))
+    for page in (*pages, "docs/troubleshooting.md"):
+        assert f"at least {len(rows)}" in PAGES[page], page
+
+
+JOBS = {
+    "real": ("576", "smollm2-135m-instruct"),
+    "57,600 rows, d = 576": ("576", "d576"),
+    "57,600 rows, d = 1024": ("1024", "d1024"),
+    "57,600 rows, d = 2048": ("2048", "d2048"),
+}
+"""Rows of the table of whole jobs: how each begins, and its results."""
+
+
+@pytest.mark.parametrize("begins", JOBS)
+def test_times_of_whole_jobs_are_those_in_the_results(begins: str) -> None:
+    dim, artifact = JOBS[begins]
+    file = ROOT / "bench" / "results" / f"end_to_end_{dim}-cpu-2core.json"
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    (jobs,) = (cell["jobs"] for cell in cells if cell["artifact"] == artifact)
+    ours = jobs["spectra"]
+    told = [f"{ours['seconds'][0]:.1f} s", f"{ours['peak_bytes'] / 1e6:,.0f} MB"]
+    for peer in ("numpy", "torch", "reptrix"):
+        told.append(f"{jobs[peer]['time_over_ours']:.1f}×" if peer in jobs else "not run")
+    table = PAGES[PERFORMANCE].split("## The whole job on a CPU")[1].split("\n## ")[0]
+    (line,) = re.findall(rf"^\| {re.escape(begins)}\b[^|]*\|(.+)\|$", table, re.M)
+    assert [cell.strip() for cell in line.split("|")] == told
+
+
+def test_the_readme_tells_of_speed_what_the_performance_page_has() -> None:
+    told = PAGES["README.md"].split("## Accuracy and speed")[1].split("\n## ")[0]
+    for figure in ("15,043", "4.9 s", "2e-14"):
+        assert figure in told
+        assert figure in PAGES[PERFORMANCE]
 
 
 def test_factors_of_intervals_are_those_of_students_t() -> None:

@@ -63,8 +63,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[ExtractConfig]:
 def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:
     flags = (
         "--revision abc --layers -2,0 --final-norm off --compute-dtype bfloat16 --rope-variant "
-        "all_layers --max-tokens-per-batch 99 --limit 3 --only-step-tokens --backend cpu --fresh "
-        "--push-layout"
+        "all_layers --max-tokens-per-batch 99 --max-memory 2K --limit 3 --only-step-tokens "
+        "--backend cpu --fresh --push-layout"
     )
     assert call("extract", *ARGS, *flags.split()).exit_code == 0
     assert call("extract", *ARGS, "--layers", "all").exit_code == 0
@@ -79,6 +79,7 @@ def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:
         compute_dtype="bfloat16",
         rope_variant="all_layers",
         max_tokens_per_batch=99,
+        max_memory=2048,
         limit=3,
         only_step_tokens=True,
         backend="cpu",
@@ -105,6 +106,7 @@ def test_every_field_of_the_configuration_has_its_flag() -> None:
 def test_help_shows_the_configurations_defaults() -> None:
     spelled_out = {"revision": "main", "layers": "-1", "limit": "all"}
     tokens = {name: batching.max_tokens for name, batching in _BATCHING.items()}
+    spelled_out["max_memory"] = "what is free there"
     spelled_out["max_tokens_per_batch"] = f"{tokens['cpu']} on a CPU, else {tokens['accelerator']}"
     shown = flags()
     for field in fields(ExtractConfig):

@@ -13,8 +13,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from extract import ExtractConfig, TextTokenizer, TraceStep, encode_trace
-from extract.estimate import estimate, memory_bytes, operations
+from extract import ExtractConfig, TextTokenizer, TraceStep, encode_trace, run
+from extract.decoder.errors import MemoryLimitError
+from extract.estimate import (
+    check_memory,
+    estimate,
+    memory_bytes,
+    operations,
+)
 from extract.inputs import Inputs, gather
 from extract.text import AlignmentReport
 from extract.tokenizing import alignment_warnings
@@ -168,3 +174,49 @@ def test_warnings_and_reports_are_those_of_the_traces(tmp_path: Path) -> None:
     encoded = encode_trace(odd, TextTokenizer(model / "tokenizer.json"))
     assert inputs.reports["odd"] == encoded.report
     assert np.array_equal(inputs.plan.samples[-1].token_ids, encoded.token_ids)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_loaded(
+    config: ExtractConfig, tmp_path: Path
+) -> None:
+    needed = memory_bytes(gather(config))
+    enough = replace(config, out=tmp_path / "out", max_memory=needed)
+    check_memory(gather(enough))
+    little = replace(enough, max_memory=needed - 1)
+    with pytest.raises(MemoryLimitError, match=r"weights in float32; --max-memory is .* MB"):
+        run(little)
+    assert not little.out.exists()
+    assert run(enough).computed_tokens > 0
+
+
+class Accelerator:
+    """A device that tells its memory, or does not."""
+
+    platform = "gpu"
+
+    def __init__(self, **told: int) -> None:
+        self.told = told
+
+    def memory_stats(self) -> dict[str, int]:
+        return self.told
+
+
+def test_what_is_free_is_what_the_devices_tell(
+    config: ExtractConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = gather(config)
+
+    def on(*devices: Accelerator) -> Inputs:
+        some: Any = devices
+        return replace(inputs, devices=some)
+
+    needed = memory_bytes(on(Accelerator()))
+    half = needed // 2 + 1
+    check_memory(on(Accelerator()))
+    check_memory(on(Accelerator(bytes_limit=2 * needed, bytes_in_use=needed)))
+    check_memory(on(Accelerator(bytes_limit=half), Accelerator(bytes_limit=half)))
+    with pytest.raises(MemoryLimitError, match="free on this gpu"):
+        check_memory(on(Accelerator(bytes_limit=2 * needed, bytes_in_use=needed + 1)))
+    monkeypatch.setattr("extract.estimate.available_memory", lambda: memory_bytes(inputs) - 1)
+    with pytest.raises(MemoryLimitError, match="free on this cpu"):
+        check_memory(inputs)

@@ -200,7 +200,7 @@ def test_the_recorded_error_is_that_of_the_groups_checked(
     with artifact.open_rows(artifact.layer()) as reader:
         results = evaluate_layer(
             prepared.plans[0], reader, CONFIG, made, lambda *_: None, prepared.blocks
-        )
+        ).pools
     exact, fast = both(src, tmp_path, made, monkeypatch)
     found = {}
     for result in results:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from spectra.artifacts import Sample, Step, write_artifact
 from spectra.errors import InputError, UsageError
 from spectra.grouping import Group
 from spectra.left_out import locator
-from tests.cli_runs import interrupt
+from tests.cli_runs import end
 from tests.synthetic import write_synthetic
 
 CONFIG = spectra.RunConfig(backend="cpu", pools=("all",), counts=(4,), repeats=1, num_bins=1)
@@ -211,29 +212,24 @@ def test_wrong_options_say_what_is_expected(options: dict[str, object], text: st
         spectra.RunConfig(**options)  # type: ignore[arg-type]
 
 
-# A job started in the background inherits an ignored SIGINT; this child listens wherever it runs.
-LISTENING = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from spectra.cli import main; main()"
-)
-
-
-def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+def test_sigterm_ends_with_143_and_leaves_nothing(tmp_path: Path) -> None:
     src, out = write_synthetic(tmp_path / "m"), tmp_path / "o"
     options = ["run", str(src), "--out", str(out), "--repeats", "2000"]  # minutes of work
     with subprocess.Popen(
-        [sys.executable, "-c", LISTENING, *options],
+        [sys.executable, "-m", "spectra.cli", *options],
         env={**os.environ, "PYTHONPATH": str(Path(spectra.__file__).parents[1])},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            time.sleep(3)
-            interrupt(process)
+            while not (out / "m" / "run.lock").exists() and process.poll() is None:
+                time.sleep(0.05)
+            time.sleep(2)
+            end(process, signal.SIGTERM)
         finally:
             process.kill()
         assert process.stderr is not None
         errors = process.stderr.read()
-    assert process.returncode == 130
-    assert errors.endswith("Interrupted.\n")
+    assert process.returncode == 143
+    assert errors.endswith("Stopped by SIGTERM.\n")
     assert not out.exists()

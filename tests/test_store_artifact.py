@@ -132,6 +132,28 @@ def test_jax_arrays(tmp_path: Path, plan: Plan, done: Path) -> None:
     assert contents(path) == contents(done)
 
 
+def test_states_that_are_not_finite_are_written_and_told(tmp_path: Path, plan: Plan) -> None:
+    batch = plan.batches[0]
+    number = batch.samples[0]
+    token = plan.samples[number].kept[0][0]
+    last = plan.layers[-1].index
+    with open_store(tmp_path / "m", plan, FINGERPRINT) as store:
+        for one in store.pending_batches():
+            states = all_states(plan, one)
+            if one.number == batch.number:
+                states[last][0, token : token + 2, 1] = np.inf
+            store.write(one, states)
+        store.commit(model="m")
+        (warning,) = store.warnings
+    name = plan.samples[number].entry.sample_id
+    assert warning.startswith(f"layer {last}: 2 of the rows computed now hold NaN or infinity")
+    assert f"token {token} of sample {name!r}" in warning
+    artifact = open_artifact(tmp_path / "m")
+    row = artifact.index.samples[number].global_offset
+    with artifact.open_rows(artifact.layer()) as rows:
+        assert np.isinf(rows.read(row, row + 2)[:, 1].astype(np.float32)).all()
+
+
 def test_no_samples(tmp_path: Path) -> None:
     plan = small_plan([])
     path = extract(tmp_path / "a", plan)

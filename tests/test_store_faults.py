@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import signal
@@ -15,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from extract.store import Plan, open_store
+from extract.store import open_store
 from spectra.artifacts import open_artifact, verify_artifact
 from spectra.errors import OutputError
+from tests.faults import ROUNDS, Act, failing, unflushed
 from tests.store_cases import (
     FINGERPRINT,
     all_states,
@@ -27,7 +29,7 @@ from tests.store_cases import (
     small_plan,
     traces,
 )
-from tests.store_run import CALLS, RUN_TRACES, unflushed
+from tests.store_run import RUN_TRACES
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,7 +66,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     rng = random.Random(seed)
     good = contents(extract(tmp_path / "good", small_plan(traces(RUN_TRACES))))
     kills, path = 0, tmp_path / "round0"
-    while kills < 12:
+    while kills < ROUNDS:
         with start(path, "0.04") as process:
             if kills % 2:
                 wait_for_progress(process, path)
@@ -103,37 +105,29 @@ def counting(original: Callable[..., Any], budget: list[int]) -> Callable[..., A
     return wrapped
 
 
-def budget_lasts(path: Path, plan: Plan) -> bool:
-    """Whether an extraction gets through; it may fail in one way only."""
-    try:
-        extract(path, plan)
-    except OutputError as error:
-        return "No space left on device" not in str(error)
-    return True
-
-
-def test_any_call_may_fail_and_a_rerun_mends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From the N-th system call on the disk is full, for every N until a run passes untouched."""
+@pytest.mark.parametrize("act", ["full", "EIO"])
+def test_any_call_may_fail_and_a_rerun_mends_it(tmp_path: Path, act: Act) -> None:
+    """For every call until a run passes untouched."""
     plan = small_plan(traces(7))
     good = contents(extract(tmp_path / "good", plan))
-    allowed = 0
-    for allowed in range(2000):
-        path = tmp_path / f"run{allowed}"
+    nth = 0
+    for nth in range(1, 2000):
+        path = tmp_path / f"run{nth}"
         path.mkdir()
-        with monkeypatch.context() as patch:
-            budget = [allowed]
-            for name in CALLS:
-                if name != "unlink" and hasattr(os, name):  # removing needs no space
-                    patch.setattr(os, name, counting(unflushed(name), budget))
-            if budget_lasts(path, plan):
-                break
+        with failing(nth, act) as faults:
+            try:
+                extract(path, plan)
+            except OutputError as error:
+                message = str(error)
+                assert any(text in message for text in ("No space left", "Input/output error"))
         if (path / "config.json").exists():
             open_artifact(path)
-        extract(path, plan)
+        with unflushed():
+            extract(path, plan)
         assert contents(path) == good
-    assert allowed > 50
+        if faults.failed is None:
+            break
+    assert nth > 50
 
 
 def test_a_full_disk_names_the_file_and_keeps_what_was_written(
@@ -252,3 +246,24 @@ def test_killed_between_the_final_names(
     # One that has its final name already is damaged: it is written again, the others stand.
     (path / "hidden_states_layer2_shard000.safetensors").write_bytes(b"")
     assert contents(extract(path, plan)) == good
+
+
+def test_a_batch_number_that_damage_changed_is_not_believed(
+    tmp_path: Path, good: dict[str, bytes]
+) -> None:
+    plan = small_plan()
+
+    def stop(store: object, count: int) -> None:
+        while journaled(tmp_path / "out") < count + 2:
+            time.sleep(0.01)
+        if count == 1:
+            raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011  the test's own
+        extract(tmp_path / "out", plan, after=stop)
+    path = tmp_path / "out" / "extraction.journal"
+    first, *lines = path.read_text().splitlines()
+    entry = json.loads(lines[-1])
+    other = next(number for number in range(len(plan.batches)) if number > entry["batch"] + 1)
+    path.write_text("\n".join([first, *lines[:-1], json.dumps({**entry, "batch": other}), ""]))
+    assert contents(extract(tmp_path / "out", plan)) == good

@@ -6,12 +6,14 @@ With it the folder can be uploaded to the hub as it is.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from extract.card.text import MARKER, card_text
 from extract.store.errors import ForeignCardError
 from spectra.artifacts import find_artifacts, open_artifact
 from spectra.atomic import write_bytes
+from spectra.errors import ArtifactNotFoundError
 from spectra.files import stat_regular, unreadable
 
 CARD_NAME = "README.md"
@@ -26,8 +28,20 @@ def card_path(directory: Path) -> Path:
 
 
 def check_card(directory: Path) -> None:
-    """Raise `ForeignCardError` where something else than a card of ours would be replaced."""
+    """Raise what would keep `write_card` from its work, before the directory is there.
+
+    `ForeignCardError` where something else than a card of ours would be replaced, and what
+    `open_artifact` raises of the directories beside.
+    """
     path = card_path(directory)
+    _check_replaceable(path)
+    with suppress(ArtifactNotFoundError):
+        for other in find_artifacts(path.parent):
+            if os.path.abspath(str(other)) != os.path.abspath(directory):
+                open_artifact(other)
+
+
+def _check_replaceable(path: Path) -> None:
     if not os.path.lexists(path):
         return
     stat_regular(path)
@@ -47,11 +61,10 @@ def check_card(directory: Path) -> None:
 def write_card(directory: Path) -> Path:
     """Write the card of all model directories beside `directory`, itself among them.
 
-    Equal directories give equal bytes. Raises what `check_card` and `open_artifact` raise, and
-    `OutputError`.
+    Equal directories give equal bytes. Raises what `check_card` raises, and `OutputError`.
     """
-    check_card(directory)
     path = card_path(directory)
+    _check_replaceable(path)
     artifacts = map(open_artifact, find_artifacts(path.parent))
     write_bytes(path, card_text(artifacts).encode())
     return path

@@ -15,3 +15,7 @@ class WeightsMismatchError(InputError):
 
 class AttentionCheckError(UsageError):
     """The attention chosen for this device disagrees with the plain one."""
+
+
+class MemoryLimitError(UsageError):
+    """Weights and batches need more memory than there is, or than `--max-memory` allows."""

@@ -11,10 +11,6 @@ class RepeatedLayerError(UsageError):
     """One layer is to be saved twice."""
 
 
-class StoreBusyError(UsageError):
-    """Another run is writing to the directory."""
-
-
 class FingerprintMismatchError(UsageError):
     """The directory was begun or completed with other options, inputs or software."""
 

@@ -7,16 +7,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from extract.store import standing
-from extract.store.errors import interrupted
 from extract.store.identity import extraction_record
 from extract.store.journal import JOURNAL_NAME, Journal
-from extract.store.lock import locked
 from extract.store.plan import Plan
 from extract.store.shards import ShardFiles
 from extract.store.sink import Sink
 from extract.store.store import Session, Store
 from extract.store.writer import BackgroundWriter
+from spectra.atomic import sweep
+from spectra.lock import locked
 from spectra.strict_json import JSON, JSONObject
+
+LOCK_NAME = "extraction.lock"
 
 QUEUE_BYTES = 1 << 30
 """States that may wait for the disk; on a device they hold its memory until then."""
@@ -48,17 +50,13 @@ def open_store(
         queue_bytes: States that may wait for the disk.
 
     Raises:
-        UsageError: `StoreBusyError`, `FingerprintMismatchError`, `ForeignArtifactError`.
+        UsageError: `DirectoryBusyError`, `FingerprintMismatchError`, `ForeignArtifactError`.
         InputError: `JournalError`, `DamagedArtifactError`, or what reading config.json raises.
         OutputError: `DiskSpaceError`, or the operating system refuses.
     """
     standing.check_place(directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise interrupted(directory, error) from None
     record = extraction_record(plan, fingerprint)
-    with locked(directory):
+    with locked(directory, LOCK_NAME):
         if not fresh and standing.is_complete(directory, record):
             standing.drop_journal(directory)
             yield Store(directory, plan, record, None)
@@ -93,7 +91,7 @@ def _make_ready(
     missing = files.missing()
     finished = standing.finished_batches(directory, plan, record, missing)
     standing.check_space(directory, files.to_reserve(missing))
-    standing.sweep(directory)
+    sweep(directory)
     journal.begin(record, finished)
     files.create(missing)
     return finished

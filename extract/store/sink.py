@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,21 @@ from extract.store.buckets import Batch
 from extract.store.journal import Journal
 from extract.store.plan import Plan
 from extract.store.shards import ShardFiles
+from spectra.finite import nonfinite_rows
 
 if TYPE_CHECKING:
     import jax
 
 States: TypeAlias = "NDArray[Any] | jax.Array"
 """One layer of a batch, [B, T, hidden_dim] in the storage dtype."""
+
+
+class NonFinite(NamedTuple):
+    """How many rows hold NaN or infinity; a sample, by number, and its token where one does."""
+
+    rows: int
+    sample: int
+    token: int
 
 
 class Sink:
@@ -27,6 +36,8 @@ class Sink:
         self._files = files
         self._journal = journal
         self._written: list[int] = []
+        self.nonfinite: dict[int, NonFinite] = {}
+        """Of each layer, the rows written here that hold NaN or infinity, if any."""
 
     def put(self, batch: Batch, layer: int, states: States) -> None:
         """Write the kept rows of one layer."""
@@ -35,8 +46,15 @@ class Sink:
             sample = self._plan.samples[number]
             offset = sample.entry.global_offset
             for start, end in sample.kept:
+                self._look(layer, number, start, host[row, start:end])
                 self._files.write(layer, offset, host[row, start:end])
                 offset += end - start
+
+    def _look(self, layer: int, sample: int, start: int, rows: NDArray[Any]) -> None:
+        bad = nonfinite_rows(rows)
+        if len(bad):
+            told = self.nonfinite.setdefault(layer, NonFinite(0, sample, start + int(bad[0])))
+            self.nonfinite[layer] = told._replace(rows=told.rows + len(bad))
 
     def finish(self, batch: int) -> None:
         """Note that all layers of the batch were put."""

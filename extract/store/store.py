@@ -20,7 +20,7 @@ from extract.store.buckets import Batch
 from extract.store.errors import UnfinishedStoreError
 from extract.store.plan import Plan
 from extract.store.shards import ShardFiles
-from extract.store.sink import Sink, States
+from extract.store.sink import NonFinite, Sink, States
 from extract.store.writer import BackgroundWriter
 from spectra.artifacts.encode import config_document, index_document, with_extra
 from spectra.artifacts.layout import NO_EXTRA
@@ -56,6 +56,7 @@ class Store:
         self._missing = {batch.number: set(layers) for batch in self._pending}
         unfinished = {sample for batch in self._pending for sample in batch.samples}
         self._finished = frozenset(range(len(plan.samples))) - unfinished
+        self._warnings: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -66,6 +67,11 @@ class Store:
     def finished(self) -> frozenset[int]:
         """The numbers of the samples that were whole, or had no row to write, on opening."""
         return self._finished
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """After `commit`, sentences on states that this run wrote and that are not finite."""
+        return self._warnings
 
     def pending_batches(self) -> tuple[Batch, ...]:
         """The batches that were not finished on opening, longest first."""
@@ -123,6 +129,8 @@ class Store:
             return self._directory
         self._session.writer.drain()
         self._check_finished()
+        told = sorted(self._session.sink.nonfinite.items())
+        self._warnings = tuple(self._nonfinite_warning(*one) for one in told)
         plan, entries = self._plan, self._plan.entries
         known = config_document(
             model=model,
@@ -141,6 +149,15 @@ class Store:
         standing.drop_journal(self._directory)
         self._session = None
         return self._directory
+
+    def _nonfinite_warning(self, layer: int, found: NonFinite) -> str:
+        sample = self._plan.samples[found.sample].entry.sample_id
+        return (
+            f"layer {layer}: {found.rows:,} of the rows computed now hold NaN or infinity, that of "
+            f"token {found.token} of sample {sample!r} for one. They are written as they are, and "
+            "`spectra run` gives their groups no value (or leaves them out, with --nonfinite "
+            "drop). Look at the model's weights and at --compute-dtype."
+        )
 
     def _check(self, batch: Batch, layer: int, array: States) -> None:
         if layer not in self._missing.get(batch.number, ()):

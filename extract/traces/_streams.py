@@ -68,10 +68,7 @@ def writing(path: Path) -> Iterator[Sink]:
     Its directory is made where absent. The same bytes and the same compression library give the
     same file. Raises `OutputError`, and then leaves `path` as it was.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise atomic.output_error(path, error) from None
+    atomic.make_directory(path.parent)
     with atomic.replacing(path) as raw, _compressing(path.suffix, raw) as stream:
         yield stream
 

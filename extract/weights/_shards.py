@@ -20,6 +20,7 @@ from extract.weights._reads import read_array
 from extract.weights._types import TensorInfo
 from extract.weights.errors import MissingWeightsError, WeightDtypeError, WeightMapError
 from spectra.artifacts.header import SafetensorsHeader, read_tensors
+from spectra.artifacts.shardnames import fault_in_name
 from spectra.errors import MissingShardsError, ShardNameError
 from spectra.files import Identity
 from spectra.json_fields import Fields, show
@@ -130,10 +131,11 @@ def open_source(files: tuple[SafetensorsHeader, ...], scheme: str | None) -> Saf
 
 
 def _check_plain(name: str, where: str) -> None:
-    if name != os.path.basename(name) or name in {"", ".", ".."} or set(name) & set("\\\0:"):
+    fault = fault_in_name(name)
+    if fault:
         raise ShardNameError(
-            f"{where}: the file name {show(name)} does not name a file in the same directory. "
-            "Expected a plain name such as 'model-00001-of-00002.safetensors'."
+            f"{where}: the file name {show(name)} does not name a file in the same directory: it "
+            f"{fault}. Expected a plain name such as 'model-00001-of-00002.safetensors'."
         )
 
 
@@ -188,4 +190,4 @@ def _other_dtypes(
 
 def _some(names: Mapping[str, str] | set[str]) -> str:
     listed = sorted(names)
-    return ", ".join(ascii(name) for name in listed[:5]) + (", …" if len(listed) > 5 else "")
+    return ", ".join(show(name) for name in listed[:5]) + (", …" if len(listed) > 5 else "")

@@ -14,11 +14,12 @@ from spectra.artifacts._hub import Place as Place
 from spectra.artifacts._hub import is_hub_url as is_hub_url
 from spectra.artifacts._open import Artifact as Artifact
 from spectra.artifacts._open import open_artifact as open_artifact
-from spectra.artifacts._verify import FileDigest as FileDigest
 from spectra.artifacts._verify import LayerCheck as LayerCheck
 from spectra.artifacts._verify import NonFinite as NonFinite
 from spectra.artifacts._verify import VerifyReport as VerifyReport
 from spectra.artifacts._verify import verify_artifact as verify_artifact
+from spectra.artifacts.digest import FileDigest as FileDigest
+from spectra.artifacts.digest import digest_file as digest_file
 from spectra.artifacts.header import ShardHeader as ShardHeader
 from spectra.artifacts.layout import Config as Config
 from spectra.artifacts.layout import Index as Index
@@ -26,5 +27,6 @@ from spectra.artifacts.layout import Layer as Layer
 from spectra.artifacts.layout import Sample as Sample
 from spectra.artifacts.layout import Shard as Shard
 from spectra.artifacts.layout import Step as Step
+from spectra.artifacts.manifest import MANIFEST_NAME as MANIFEST_NAME
 from spectra.artifacts.rows import RowReader as RowReader
 from spectra.artifacts.write import write_artifact as write_artifact

@@ -14,14 +14,14 @@ from spectra.errors import (
     ShardRangeError,
     TotalsError,
 )
-from spectra.json_fields import Fields, show
+from spectra.json_fields import Fields, show, some
 from spectra.strict_json import JSON
 
 STORAGE_DTYPES = ("bfloat16", "float16", "float32")
 
 CONFIG_FIELDS = frozenset(
     {"model", "layer", "saved_layers", "hidden_dim", "storage_dtype", "format_version"}
-    | {"num_tokens", "num_samples", "num_steps", "shards", "layers"}
+    | {"num_tokens", "num_samples", "num_steps", "num_hidden_layers", "shards", "layers"}
 )
 
 
@@ -37,6 +37,7 @@ def parse_config(raw: JSON, where: str) -> Config:
     num_tokens = record.integer("num_tokens")
     layer = record.integer("layer")
     layers = _layers(record, layer, num_tokens)
+    blocks = _num_hidden_layers(record, layers)
     return Config(
         model=record.text("model"),
         layer=layer,
@@ -46,6 +47,7 @@ def parse_config(raw: JSON, where: str) -> Config:
         num_tokens=num_tokens,
         num_samples=record.integer_or_none("num_samples") or 0,
         num_steps=record.integer_or_none("num_steps") or 0,
+        num_hidden_layers=blocks,
         layers=layers,
         format_version=version,
         extra=record.others(CONFIG_FIELDS),
@@ -90,6 +92,17 @@ def _storage_dtype(record: Fields) -> str:
     return name
 
 
+def _num_hidden_layers(record: Fields, layers: tuple[Layer, ...]) -> int | None:
+    blocks = record.integer_or_none("num_hidden_layers")
+    if blocks is not None and blocks < max(1, layers[-1].index):
+        raise LayerMismatchError(
+            f"{record.where}: num_hidden_layers is {blocks}, and layer {layers[-1].index} is "
+            "saved. Layer k is the state after block k: expected at least as many blocks as the "
+            "highest layer's number, or the field left out."
+        )
+    return blocks
+
+
 def _saved_layers(record: Fields, primary: int, layers: tuple[Layer, ...]) -> tuple[int, ...]:
     listed = tuple(layer.index for layer in layers)
     if "saved_layers" not in record.fields:
@@ -98,13 +111,13 @@ def _saved_layers(record: Fields, primary: int, layers: tuple[Layer, ...]) -> tu
     saved = [value for value in values if type(value) is int]
     if len(saved) != len(values):
         raise FieldTypeError(
-            f"{record.where}: saved_layers is {ascii(values)[:80]}; expected integers."
+            f"{record.where}: saved_layers is [{some(values)}]; expected integers."
         )
     expected = set(listed) if "layers" in record.fields else {primary, *saved}
     if set(saved) != expected or primary not in saved or len(set(saved)) != len(saved):
         raise LayerMismatchError(
-            f"{record.where}: saved_layers is {saved}, but the primary layer is {primary} and "
-            f"shards are listed for {list(listed)}. Expected each saved layer once in both."
+            f"{record.where}: saved_layers is [{some(saved)}], but the primary layer is {primary} "
+            f"and shards are listed for [{some(listed)}]. Expected each saved layer once in both."
         )
     return tuple(saved)
 
@@ -117,7 +130,7 @@ def _layers(record: Fields, primary: int, num_tokens: int) -> tuple[Layer, ...]:
     by_index = {layer.index: layer for layer in layers}
     if len(by_index) != len(layers) or primary not in by_index:
         raise LayerMismatchError(
-            f"{record.where}: layers lists {[layer.index for layer in layers]}; expected every "
+            f"{record.where}: layers lists [{some(one.index for one in layers)}]; expected every "
             f"saved layer once, the primary layer {primary} among them."
         )
     if by_index[primary].shards != shards:

@@ -12,6 +12,7 @@ from pathlib import Path
 from spectra.artifacts._config import parse_config, settle_counts
 from spectra.artifacts._hub import HubDirectory
 from spectra.artifacts._index import parse_index
+from spectra.artifacts.digest import FileDigest, digest_of
 from spectra.artifacts.encode import TENSOR_DTYPES
 from spectra.artifacts.header import ShardHeader, read_header
 from spectra.artifacts.layout import (
@@ -33,8 +34,8 @@ from spectra.errors import (
     UnknownLayerError,
     UsageError,
 )
-from spectra.files import stat_regular
-from spectra.strict_json import load
+from spectra.files import read_capped, stat_regular
+from spectra.strict_json import loads
 
 _DATASET = "jaygala24/reasoning-models-interpretability-artifacts"
 
@@ -45,6 +46,7 @@ class Artifact:
 
     `path` has its files; where they come from the hub, `origin` says where they are there, and
     `headers` are of the shards that `fetched` was asked for. Otherwise they are of all shards.
+    `documents` are of config.json and index.json as they were read.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class Artifact:
     index: Index
     warnings: tuple[str, ...]
     headers: Mapping[str, ShardHeader] = field(repr=False)
+    documents: Mapping[str, FileDigest] = field(repr=False)
     origin: HubDirectory | None = None
 
     def layer(self, index: int | None = None) -> Layer:
@@ -115,15 +118,20 @@ def open_artifact(place: str | os.PathLike[str] | HubDirectory) -> Artifact:
     origin = place if isinstance(place, HubDirectory) else None
     path = place.local if isinstance(place, HubDirectory) else Path(place)
     config_path, index_path = path / CONFIG_NAME, path / INDEX_NAME
-    raw = load(config_path, max_bytes=LARGEST_CONFIG)
+    content = read_capped(config_path, LARGEST_CONFIG)
+    digests = {CONFIG_NAME: digest_of(CONFIG_NAME, content)}
+    raw = loads(content, where=str(config_path))
     config = parse_config(raw, str(config_path))
     shards = [shard for layer in config.layers for shard in layer.shards]
     headers = _headers(path, config, shards) if origin is None else {}
     with _collector_paused():
-        index_raw = load(index_path, max_bytes=LARGEST_INDEX)
+        content = read_capped(index_path, LARGEST_INDEX)
+        digests[INDEX_NAME] = digest_of(INDEX_NAME, content)
+        index_raw = loads(content, where=str(index_path))
+        del content
         index = parse_index(index_raw, str(index_path), config.num_tokens)
     config = settle_counts(config, raw, str(config_path), index)
-    return Artifact(path, config, index, index.warnings, headers, origin)
+    return Artifact(path, config, index, index.warnings, headers, digests, origin)
 
 
 @contextmanager

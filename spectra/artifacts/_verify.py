@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from spectra.artifacts._hub import Place
+from spectra.artifacts._hub import HubDirectory, Place
 from spectra.artifacts._open import Artifact, open_artifact
+from spectra.artifacts.digest import FileDigest, digest_file
 from spectra.artifacts.layout import CONFIG_NAME, INDEX_NAME, Layer
-from spectra.files import unreadable
+from spectra.artifacts.manifest import MANIFEST_NAME, checked_manifest, write_manifest
+from spectra.errors import UsageError
 from spectra.finite import nonfinite_rows
 
 _BLOCK_BYTES = 32 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class FileDigest:
-    """A file's size in bytes and its SHA-256 in hexadecimal."""
-
-    name: str
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +43,10 @@ class LayerCheck:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What a full check found; errors are raised, so a report means the layout is sound."""
+    """What a full check found; errors are raised, so a report means the layout is sound.
+
+    `manifest` says what became of SHA256SUMS: "compared", "written", or None where there is none.
+    """
 
     path: Path
     files: tuple[FileDigest, ...]
@@ -58,19 +54,31 @@ class VerifyReport:
     num_samples: int
     num_steps: int
     warnings: tuple[str, ...]
+    manifest: Literal["compared", "written"] | None = None
 
 
-def verify_artifact(place: str | Place) -> VerifyReport:
+def verify_artifact(place: str | Place, *, write: bool = False) -> VerifyReport:
     """Everything `open_artifact` checks, and each file's hash and each layer's non-finite rows.
 
-    From the hub all of it is fetched. Raises what `open_artifact` and `fetched` raise; non-finite
-    rows are reported, not raised.
+    Where the directory has a SHA256SUMS, its files are compared with it before anything else; with
+    `write` it is written instead, from what was hashed here. From the hub all of it is fetched.
+
+    Raises:
+        InputError: what `open_artifact` and `fetched` raise, `ManifestError` and
+            `ManifestMismatchError`; non-finite rows are reported, not raised.
+        UsageError: with `write`, for a directory of the hub.
+        OutputError: the operating system refuses to write.
     """
+    known = _manifest_of_hub(place, write=write) if isinstance(place, HubDirectory) else (
+        None if write else checked_manifest(Path(place))
+    )  # fmt: skip
     artifact = open_artifact(place)
     artifact = artifact.fetched(artifact.config.layers)
     names = [CONFIG_NAME, INDEX_NAME, *artifact.headers]
-    files = tuple(_digest(artifact.path, name) for name in names)
+    files = tuple((known or {}).get(name) or digest_file(artifact.path, name) for name in names)
     layers = tuple(_check(artifact, layer) for layer in artifact.config.layers)
+    if write:
+        write_manifest(artifact.path, files)
     return VerifyReport(
         artifact.path,
         files,
@@ -78,16 +86,20 @@ def verify_artifact(place: str | Place) -> VerifyReport:
         artifact.config.num_samples,
         artifact.config.num_steps,
         artifact.warnings,
+        "written" if write else (None if known is None else "compared"),
     )
 
 
-def _digest(directory: Path, name: str) -> FileDigest:
-    try:
-        with open(directory / name, "rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            return FileDigest(name, os.fstat(stream.fileno()).st_size, digest)
-    except OSError as error:
-        raise unreadable(directory / name, error) from None
+def _manifest_of_hub(place: HubDirectory, *, write: bool) -> Mapping[str, FileDigest] | None:
+    if write:
+        raise UsageError(
+            f"{place} is on the hub, and {MANIFEST_NAME} would go into its cache. Expected a "
+            "directory of this machine: download it, or leave --write-manifest out."
+        )
+    artifact = open_artifact(place)
+    artifact.fetched(artifact.config.layers)
+    place.fetch([MANIFEST_NAME])
+    return checked_manifest(place.local)
 
 
 def _check(artifact: Artifact, layer: Layer) -> LayerCheck:

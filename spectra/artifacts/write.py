@@ -26,8 +26,9 @@ from spectra.artifacts.encode import (
     with_extra,
 )
 from spectra.artifacts.layout import CONFIG_NAME, INDEX_NAME, NO_EXTRA, Sample
+from spectra.artifacts.manifest import MANIFEST_NAME
 from spectra.artifacts.shardnames import shard_name
-from spectra.atomic import output_error, replacing, sync_directory, write_bytes
+from spectra.atomic import make_directory, output_error, replacing, sync_directory, write_bytes
 from spectra.errors import ShardShapeError
 from spectra.strict_json import JSON, JSONObject, dumps
 
@@ -94,14 +95,21 @@ def check_documents(path: Path, config: dict[str, JSON], index: dict[str, JSON])
 
 
 def write_documents(path: Path, config: dict[str, JSON], index: dict[str, JSON]) -> None:
-    """Write index.json, then config.json, which declares the directory whole."""
+    """Write index.json, then config.json, which declares the directory whole.
+
+    A SHA256SUMS of what was there before is removed.
+    """
+    try:
+        (path / MANIFEST_NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(path / MANIFEST_NAME, error) from None
     write_bytes(path / INDEX_NAME, index_text(index).encode())
     write_bytes(path / CONFIG_NAME, dumps(config).encode())
 
 
 def _prepare(path: Path) -> None:
+    make_directory(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
         (path / CONFIG_NAME).unlink(missing_ok=True)
         sync_directory(path)
     except OSError as error:

@@ -46,6 +46,10 @@ class Backend(Protocol):
         """Bytes for moments of width dim in a memory of its own; None if they lie in the host's."""
         ...
 
+    def with_less_room(self) -> Backend | None:
+        """The same for less of its own memory, after that ran out; None where nothing is less."""
+        ...
+
     def reduction(self, order: int, rows: bool) -> str:
         """What reduces matrices of this order, from rows or from moments, for people."""
         ...

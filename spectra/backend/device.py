@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from threading import Semaphore
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from spectra.backend import host
 from spectra.backend.precision import Mode
-from spectra.backend.room import SMALLEST_BLOCK, TURNS, Room
+from spectra.backend.room import LEAST_ROOM, SMALLEST_BLOCK, TURNS, Room
 from spectra.backend.sums import Sums
 from spectra.backend.weighing import Weigher
 from spectra.linalg import (
@@ -32,6 +32,7 @@ from spectra.linalg import (
     WeightsOf,
     carried_by_few,
 )
+from spectra.linalg import axes as host_axes
 
 HIGHEST = lax.Precision.HIGHEST
 ROWS_PER_UPDATE = 1024
@@ -69,6 +70,12 @@ class DeviceBackend:
     def moment_room(self, dim: int) -> int | None:
         """Bytes for moments of rows of width dim; None where the device does not tell."""
         return None if self._room is None else self._room.moments(dim)
+
+    def with_less_room(self) -> Self | None:
+        """The same with half of its memory; None where that is not known, or all but used up."""
+        if self._room is None or self._room.total < LEAST_ROOM:
+            return None
+        return type(self)(self.device, Room(self._room.total // 2), self._rows_on_host)
 
     def reduction(self, order: int, rows: bool) -> str:
         """XLA's, in float64, or the host's."""
@@ -113,13 +120,17 @@ class DeviceBackend:
         return self._reduce_padded(rows, _bucket(*rows.shape))
 
     def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
-        """From the moments, by XLA's eigenvectors."""
+        """From the moments, by XLA's eigenvectors, or where those are NaN, by LAPACK's."""
         scatter, mean = self._scatter(sums, shift)
         if not centered:
             scatter = np.asarray(scatter) + sums.rows * np.outer(mean, mean)
             mean = np.zeros_like(mean)
         with self._turn:
-            return self._weigher.axes(scatter, sums.rows, mean, weights_of)
+            found = self._weigher.axes(scatter, sums.rows, mean, weights_of)
+        if not np.isnan(found.weights).all():
+            return found
+        there = np.asfortranarray(np.asarray(scatter, np.float64))
+        return host_axes(there, sums.rows, mean, weights_of)
 
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
         """A block at a time, which several groups share."""
@@ -131,12 +142,16 @@ class DeviceBackend:
     def carried_by_few(
         self, rows: NDArray[np.generic], centered: bool, weights_of: WeightsOf
     ) -> F64:
-        """By XLA's eigenvectors of the n x n products, padded as for reductions, or by LAPACK."""
+        """By XLA's eigenvectors of the n x n products, padded as for reductions, or by LAPACK's.
+
+        The latter for few rows, and where XLA's are NaN.
+        """
         if len(rows) <= self._rows_on_host:
             return carried_by_few(rows, centered, weights_of)
         held = padded(rows, _bucket(*rows.shape))
         with self._turn:
-            return self._weigher.carried_by_few(held, len(rows), centered, weights_of)
+            found = self._weigher.carried_by_few(held, len(rows), centered, weights_of)
+        return carried_by_few(rows, centered, weights_of) if np.isnan(found).all() else found
 
     def _scatter(self, sums: Sums, shift: F64) -> tuple[Any, F64]:
         """The scatter [d, d] around the mean, and the mean [d]."""

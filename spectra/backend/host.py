@@ -60,6 +60,9 @@ class HostBackend:
         """One routine of LAPACK or another, a matrix a core."""
         return reduction(order)
 
+    def with_less_room(self) -> None:
+        """Its memory is planned for, whole."""
+
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
         return Sums(0, np.zeros(dim), np.zeros((dim, dim), order="F"))

@@ -15,6 +15,9 @@ WORK_SHARE = 0.25
 SMALLEST_BLOCK = 64
 """Rows of a block, and of a padded group, that are not worth halving."""
 
+LEAST_ROOM = 1 << 28
+"""Bytes that are not worth halving, when a device has less than it told."""
+
 WAITING = 32
 """Programs that JAX lets wait for a device, each with its block of rows."""
 

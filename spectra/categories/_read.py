@@ -13,14 +13,15 @@ For example::
 from __future__ import annotations
 
 import os
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from spectra import strict_toml
 from spectra.categories._map import IDENTITY, CategoryMap, fold
 from spectra.errors import CategoryMapError, UnknownCategoryMapError
 from spectra.files import read_capped
+from spectra.json_fields import show, some
 
 PRESETS = ("identity", "schoenfeld", "thought_anchors", "steering_thinking", "traces11")
 
@@ -51,13 +52,13 @@ def load_map(name_or_path: str | os.PathLike[str]) -> CategoryMap:
 
 def _parse(data: bytes, where: str) -> CategoryMap:
     try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        document = strict_toml.loads(data)
+    except ValueError as error:
         raise CategoryMapError(f"{where} is not a TOML file in UTF-8: {error}.") from None
     unknown = document.keys() - _FIELDS
     if unknown:
         raise CategoryMapError(
-            f"{where} has the unknown fields {', '.join(map(ascii, sorted(unknown)))}; expected "
+            f"{where} has the unknown fields {some(sorted(unknown))}; expected "
             "name, source and the table categories."
         )
     name, source = document.get("name", Path(where).stem), document.get("source", where)
@@ -77,13 +78,14 @@ def _labels(table: Any, where: str) -> dict[str, str]:
     for macro, labels in table.items():
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
             raise CategoryMapError(
-                f"{where}: categories.{macro} is {ascii(labels)[:60]}; expected an array of labels."
+                f"{where}: categories.{macro[:60]} is {ascii(labels)[:60]}; expected an array of "
+                "labels."
             )
         for label in labels:
             if owner.setdefault(fold(label), macro) != macro:
                 raise CategoryMapError(
-                    f"{where}: the label {label!a} is listed under {owner[fold(label)]!a} and "
-                    f"{macro!a}; case, blanks, - and _ do not distinguish labels. Keep one."
+                    f"{where}: the label {show(label)} is listed under {show(owner[fold(label)])} "
+                    f"and {show(macro)}; case, blanks, - and _ do not distinguish labels. Keep one."
                 )
             result[label] = macro
     return result

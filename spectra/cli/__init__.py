@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated
 
@@ -29,8 +30,8 @@ from spectra.cli import (
     _traces,
     _verify,
 )
-from spectra.cli._guard import INTERRUPTED
 from spectra.cli._register import register
+from spectra.cli._signals import Listener
 from spectra.cli._text import escape_on_streams
 
 _BOXED_WIDTH = 80
@@ -43,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example:\n\n  spectra run\n\n"
     "Exit codes: 0 done, 1 internal error or a difference found, 2 usage, 3 bad input, "
-    "4 finished under --strict with something undefined, 130 interrupted.",
+    "4 finished under --strict with something undefined, 130 interrupted (143 by SIGTERM).",
 )
 
 
@@ -93,7 +94,7 @@ app.add_typer(_traces.app, name="traces")
 
 
 def main() -> None:
-    """The console command: the app, ended at once where it was interrupted.
+    """The console command: the app, ended at once where a signal stopped it.
 
     XLA's threads may still be compiling then, and tearing the interpreter down under them was seen
     to crash. By now nothing is left to clean up.
@@ -101,11 +102,17 @@ def main() -> None:
     if shutil.get_terminal_size().columns < _BOXED_WIDTH:
         app.rich_markup_mode = None
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    listener = Listener()
+    listener.listen()
     try:
         app(prog_name="spectra", color=False if plain else None)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(INTERRUPTED)
-        raise
+    except (SystemExit, KeyboardInterrupt) as end:
+        done = isinstance(end, SystemExit) and not end.code
+        if listener.stopped is None or done:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(listener.stopped.exit_code)
+    finally:
+        listener.close()

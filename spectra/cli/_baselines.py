@@ -10,7 +10,7 @@ import typer
 from spectra.cli import _options as options
 from spectra.cli._config import ConfigFile
 from spectra.cli._progress import progress
-from spectra.cli._results import deliver
+from spectra.cli._results import deliver, only_writer
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,22 +81,23 @@ def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         precision=precision,
         max_memory=options.parsed(options.size, max_memory),
     )
-    with progress(quiet) as tell:
-        found = find(
-            Source.parse(source),
-            config,
-            permutations=permutations,
-            gaussians=gaussians,
-            progress=tell,
+    with only_writer(out, JSON_FILE):
+        with progress(quiet) as tell:
+            found = find(
+                Source.parse(source),
+                config,
+                permutations=permutations,
+                gaussians=gaussians,
+                progress=tell,
+            )
+        deliver(
+            out,
+            (JSON_FILE, as_document(found)),
+            (TABLE_FILE, table(found)),
+            lambda: (_table(found, metric) for metric in SHOWN),
+            as_json=json,
+            quiet=quiet,
         )
-    deliver(
-        out,
-        (JSON_FILE, as_document(found)),
-        (TABLE_FILE, table(found)),
-        lambda: (_table(found, metric) for metric in SHOWN),
-        as_json=json,
-        quiet=quiet,
-    )
 
 
 def _table(found: Baselines, metric: str) -> Table:

@@ -10,7 +10,7 @@ import typer
 from spectra.cli import _options as options
 from spectra.cli._config import ConfigFile
 from spectra.cli._progress import progress
-from spectra.cli._results import deliver
+from spectra.cli._results import deliver, only_writer
 from spectra.cli._text import document, say
 
 if TYPE_CHECKING:
@@ -99,16 +99,17 @@ def compare(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         else:
             say(_described(plan))
         return
-    with progress(quiet) as tell:
-        found = find(wanted, config, most=count, progress=tell)
-    deliver(
-        out,
-        (JSON_FILE, as_document(found)),
-        (TABLE_FILE, table(found)),
-        lambda: (_table(found, pair) for pair in found.pairs),
-        as_json=json,
-        quiet=quiet,
-    )
+    with only_writer(out, JSON_FILE):
+        with progress(quiet) as tell:
+            found = find(wanted, config, most=count, progress=tell)
+        deliver(
+            out,
+            (JSON_FILE, as_document(found)),
+            (TABLE_FILE, table(found)),
+            lambda: (_table(found, pair) for pair in found.pairs),
+            as_json=json,
+            quiet=quiet,
+        )
 
 
 def _described(plan: Prospect) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
@@ -20,11 +19,18 @@ from spectra.cli._options import LIST, SIZE
 from spectra.errors import ConfigFileError, InputError
 from spectra.json_fields import show
 
-_LARGEST = 4 << 20
+GIVEN = "spectra.cli.config"
+"""Where a command's context keeps the file, which its parameter does not."""
+
+LARGEST = 4 << 20
+"""Bytes that a file of options may have."""
+
+_MAY_BE_EMPTY = frozenset({"counts", "drop_dims"})
+"""Lists of which an empty one says what leaving the flag out does."""
 
 # By a flag's metavar, or else its type: the types that a file may have there, and their name.
 _KINDS: Mapping[Any, tuple[tuple[type, ...], str]] = {
-    LIST: ((str, list), "an array, or a string with commas"),
+    LIST: ((str, list), "an array of one item or more, or a string with commas"),
     SIZE: ((str, int), 'a number of bytes, or a string such as "4G"'),
     list[str]: ((list,), "an array of strings"),
     bool: ((bool,), "true or false"),
@@ -40,6 +46,7 @@ def _take(ctx: typer.Context, file: Path | None) -> None:
     """Make the file's values the defaults of the command's flags."""
     if file is not None and not ctx.resilient_parsing:
         assert ctx.command.callback is not None
+        ctx.meta[GIVEN] = file
         kinds = _kinds(ctx.command.callback)
         ctx.default_map = {
             key: _value(file, key, value, kinds) for key, value in _read(file).items()
@@ -88,28 +95,30 @@ def _kinds(command: Callable[..., Any]) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     """The file's keys and values; raises `ConfigFileError`."""
+    from spectra import strict_toml
     from spectra.files import read_capped
 
     try:
         if file.suffix == ".json":
             return _options_of_a_run(file)
-        data = read_capped(file, _LARGEST)
+        data = read_capped(file, LARGEST)
     except InputError as error:
         raise ConfigFileError(f"--config: {error}") from None
     try:
-        return tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        document = strict_toml.loads(data)
+    except ValueError as error:
         raise ConfigFileError(
             f"{file} is not a TOML file in UTF-8: {error}. Expected lines such as num_bins = 5, or "
             "the run.json of an earlier run."
         ) from None
+    return {k: value for k, value in document.items() if not (k in _MAY_BE_EMPTY and value == [])}
 
 
 def _options_of_a_run(file: Path) -> dict[str, Any]:
     """All options of a run.json; an empty array there means what it means to leave out the flag."""
     from spectra import strict_json
 
-    document = strict_json.load(file, max_bytes=_LARGEST)
+    document = strict_json.load(file, max_bytes=LARGEST)
     options = document.get("options") if isinstance(document, dict) else None
     if not isinstance(options, dict):
         raise ConfigFileError(

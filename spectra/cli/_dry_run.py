@@ -7,12 +7,20 @@ from typing import Any
 
 from spectra import strict_json
 from spectra.artifacts import find_artifacts
+from spectra.atomic import free_bytes
 from spectra.backend import select_backend
 from spectra.cli._estimate import START_SECONDS, estimated_seconds, measure
 from spectra.cli._progress import Progress
 from spectra.cli._text import duration_text, memory_text, size_text
 from spectra.engine import RunConfig
-from spectra.outputs import FILES, INFLUENCES_FILE, RUN_FILE, TABLE_FILE
+from spectra.outputs import (
+    FILES,
+    INFLUENCES_FILE,
+    LAYERS_FILE,
+    RUN_FILE,
+    TABLE_FILE,
+    check_space,
+)
 from spectra.pipeline import output_directories
 from spectra.preparation import Prepared, prepare
 
@@ -23,6 +31,7 @@ def dry_run(src: str | Path, out: Path, config: RunConfig, tell: Progress, *, as
     models = []
     for place, target in output_directories(find_artifacts(src), out).items():
         prepared = prepare(place, config, backend, tell)
+        check_space(target, prepared.output_bytes(config))
         rates = measure(backend, prepared.artifact.config.hidden_dim)
         seconds = sum(estimated_seconds(plan, rates) for plan in prepared.plans)
         models.append(
@@ -32,6 +41,8 @@ def dry_run(src: str | Path, out: Path, config: RunConfig, tell: Progress, *, as
                 "out": str(target),
                 "reads": _reads(prepared),
                 "writes": _writes(prepared, config),
+                "writes_bytes": prepared.output_bytes(config),
+                "free_bytes": free_bytes(target),
                 "planned_bytes": prepared.planned.asdict(),
                 "passes": max(plan.passes for plan in prepared.plans),
                 "estimated_seconds": round(START_SECONDS + seconds, 1),
@@ -62,7 +73,8 @@ def _writes(prepared: Prepared, config: RunConfig) -> list[str]:
     ]
     names = [f"{folder}/{file}" for folder in folders for file in FILES]
     tables = [TABLE_FILE, INFLUENCES_FILE] if config.influences else [TABLE_FILE]
-    return [*names, *tables, RUN_FILE]
+    profile = [LAYERS_FILE] if len(prepared.layers) > 1 else []
+    return [*names, *profile, *tables, RUN_FILE]
 
 
 def _text(model: dict[str, Any]) -> str:
@@ -74,7 +86,8 @@ def _text(model: dict[str, Any]) -> str:
     return (
         f"Dry run of {model['model']}: nothing is written.\n"
         f"  would read {size_text(size)} from {model['source']}/{fetch}\n{files}\n"
-        f"  would write to {model['out']}/\n{writes}\n"
+        f"  would write about {size_text(model['writes_bytes'])} to {model['out']}/ "
+        f"({size_text(model['free_bytes'])} free)\n{writes}\n"
         f"  memory  {memory_text(model['planned_bytes'])}, in {model['passes']} "
         "pass(es) over the shards, beside about 0.4 GB for Python, JAX and blocks\n"
         f"  time    about {duration_text(model['estimated_seconds'])}: {model['estimate']}\n"

@@ -110,6 +110,16 @@ MaxTokens = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar=options.SIZE,
+        help="Memory for weights and batches where they are computed, such as 12G or 500M (powers "
+        "of 1024); what needs more is refused.",
+        show_default="what is free there",
+        rich_help_panel=_HOW,
+    ),
+]
 Fresh = Annotated[
     bool | None,
     typer.Option("--fresh", help="Delete what DIR holds of an artifact and start over."),
@@ -144,6 +154,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     compute_dtype: ComputeDtype = None,
     rope_variant: RopeVariant = None,
     max_tokens_per_batch: MaxTokens = None,
+    max_memory: MaxMemory = None,
     backend: options.BackendChoice = None,
     fresh: Fresh = None,
     push_layout: PushLayout = None,
@@ -163,6 +174,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "compute_dtype": compute_dtype,
         "rope_variant": rope_variant,
         "max_tokens_per_batch": max_tokens_per_batch,
+        "max_memory": options.parsed(options.size, max_memory),
         "backend": backend,
         "fresh": fresh,
         "push_layout": push_layout,
@@ -182,10 +194,11 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 
 
 def _plan(config: ExtractConfig, tell: Progress) -> dict[str, Any]:
-    from extract.estimate import estimate
+    from extract.estimate import check_memory, estimate
     from extract.inputs import gather
 
     inputs = gather(config, tell)
+    check_memory(inputs)
     return planned(inputs, estimate(inputs))
 
 

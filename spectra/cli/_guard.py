@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec
 
 import typer
 
+from spectra.cli._signals import Stopped
 from spectra.cli._text import complain
 from spectra.errors import InputError, SpectraError
 
@@ -29,9 +31,11 @@ def guarded(command: Callable[_Parameters, None]) -> Callable[_Parameters, None]
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except KeyboardInterrupt:
-            complain("Interrupted.")
-            raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt as stop:
+            code = stop.exit_code if isinstance(stop, Stopped) else INTERRUPTED
+            with suppress(OSError):  # the terminal may be gone
+                complain("Interrupted." if code == INTERRUPTED else f"Stopped by {stop}.")
+            raise typer.Exit(code) from None
         except SpectraError as error:
             complain(f"Error: {error}")
             raise typer.Exit(error.exit_code) from None

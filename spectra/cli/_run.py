@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spectra.cli import _options as options
-from spectra.cli._config import ConfigFile, sources
+from spectra.cli._config import GIVEN, ConfigFile, sources
 from spectra.cli._progress import progress
+from spectra.cli._repeat import other_input
 from spectra.cli._source import source
 from spectra.cli._text import complain, document, say
 from spectra.errors import UndefinedGroupsError
@@ -107,6 +108,9 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     }
     config = options.configuration(**choices)
     path = source(src, quiet=quiet)
+    unlike = None if quiet else other_input(ctx.meta.get(GIVEN), path)
+    if unlike is not None:
+        complain(f"Warning: {unlike}")
     with progress(quiet) as tell:
         if dry_run:
             from spectra.cli._dry_run import dry_run as describe

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from spectra.cli._tables import label_cell, new_table
 from spectra.display import number
+from spectra.results.records import group_name
 
 if TYPE_CHECKING:
     from spectra.grouping import Group
@@ -37,6 +38,7 @@ def closing(run: ModelRun) -> str:
     pools, layers = ({key[part] for key in run.records} for part in (1, 0))
     where = f"Results: {run.out}/ (4 metric files for each of {len(pools)} pools"
     where += f" and {len(layers)} layers" if len(layers) > 1 else ""
+    where += ", layer_profile.json" if len(layers) > 1 else ""
     where += ", metrics.csv, run.json)"
     if run.accuracy.mode == "fast":
         where += f"\n{_fast(run.accuracy)}"
@@ -112,7 +114,7 @@ def _summary(
             table.add_section()
         record = records[group]
         table.add_row(
-            label_cell(group.category or group.segment or "global", 2 * (kind != "global")),
+            label_cell(group_name(group), 2 * (kind != "global")),
             f"{record.num_rows:,}",
             number(record.rankme, 2),
             number(record.rankme_sigma, 2),

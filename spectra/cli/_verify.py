@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from spectra.cli import _options as options
 from spectra.cli._progress import progress
@@ -16,11 +18,26 @@ if TYPE_CHECKING:
 EXAMPLE = "spectra verify annotated_traces_reprs --json"
 
 
-def verify(src: options.Source, json: options.Json = False, quiet: options.Quiet = False) -> None:
+WriteManifest = Annotated[
+    bool,
+    typer.Option(
+        "--write-manifest",
+        help="Write SHA256SUMS into each directory that is sound, in place of an earlier one.",
+    ),
+]
+
+
+def verify(
+    src: options.Source,
+    write_manifest: WriteManifest = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
     """Check a model directory (or several) in full: layout, file hashes, non-finite states.
 
-    Ends with 3 at the first fault of the layout. States that hold NaN or infinity are legal; they
-    are counted. The lines of the files have the form that `sha256sum --check` reads.
+    Where a directory has a SHA256SUMS, every file is compared with it first. Ends with 3 at the
+    first fault. States that hold NaN or infinity are legal; they are counted. The lines of the
+    files have the form that `sha256sum --check` reads.
     """
     from spectra import strict_json
     from spectra.artifacts import find_artifacts, verify_artifact
@@ -29,7 +46,7 @@ def verify(src: options.Source, json: options.Json = False, quiet: options.Quiet
     with progress(quiet) as tell:
         for place in find_artifacts(src):
             tell(f"verifying {printable(place.name)}", 0, 0)
-            reports.append(verify_artifact(place))
+            reports.append(verify_artifact(place, write=write_manifest))
     if json:
         document(strict_json.dumps({"models": [_as_document(report) for report in reports]}))
     elif not quiet:
@@ -42,16 +59,23 @@ def _as_document(report: VerifyReport) -> dict[str, Any]:
 
 
 def _show(report: VerifyReport) -> None:
+    from spectra.artifacts import MANIFEST_NAME
+
     for warning in report.warnings:
         complain(f"Warning: {warning}")
     for file in report.files:
         say(f"{file.sha256}  {report.path / file.name}")
     for layer in report.layers:
         say(_layer_line(report, layer))
+    done = {
+        "compared": f", as {MANIFEST_NAME} lists them",
+        "written": f", which {MANIFEST_NAME} now lists",
+        None: "",
+    }
     say(
         f"{report.path}: sound; {len(report.files)} files, "
         f"{sum(file.size for file in report.files):,} bytes, {report.num_samples:,} traces, "
-        f"{report.num_steps:,} steps"
+        f"{report.num_steps:,} steps{done[report.manifest]}"
     )
 
 

@@ -9,6 +9,7 @@ from spectra.engine.counts import CountTable as CountTable
 from spectra.engine.energies import Energies as Energies
 from spectra.engine.energies import Energy as Energy
 from spectra.engine.evaluate import LayerPlan as LayerPlan
+from spectra.engine.evaluate import LayerResult as LayerResult
 from spectra.engine.evaluate import evaluate_layer as evaluate_layer
 from spectra.engine.evaluate import evaluate_samples as evaluate_samples
 from spectra.engine.evaluate import plan_layer as plan_layer

@@ -82,6 +82,10 @@ class TimedBackend:
         """Its own."""
         return self._backend.moment_room(dim)
 
+    def with_less_room(self) -> Backend | None:
+        """Its own."""
+        return self._backend.with_less_room()
+
     def reduction(self, order: int, rows: bool) -> str:
         """Its own."""
         return self._backend.reduction(order, rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -20,12 +22,16 @@ from spectra.engine.pool import PoolJob, PoolResult, Progress, bad_rows
 from spectra.engine.sampled import Samples
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
+from spectra.errors import DeviceMemoryError
 from spectra.grouping import Ints, Steps
-from spectra.linalg import F64
+from spectra.linalg import F64, Fault
 from spectra.pooling import StepTokens, pooled_rows
 from spectra.uncertainty import Blocks
 
 PILOT_ROWS = 1024
+
+OUT_OF_DEVICE_MEMORY = "RESOURCE_EXHAUSTED"
+"""How XLA's error begins where an allocation fails, whatever its class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +43,28 @@ class LayerPlan:
         pools: the plan of each pool.
         rounds: which pools are processed together, in which sweeps.
         dropped: sorted token rows that are left out.
-        room: bytes that moments may take where they lie.
+        limit: the memory that may be taken.
     """
 
     pairs: StepTokens
     pools: tuple[PoolPlan, ...]
     rounds: tuple[Round, ...]
     dropped: Ints
-    room: int
+    limit: Limit
 
     @property
     def planned(self) -> Bytes:
         """The largest memory that stored rows and moments take at any time."""
         return reduce(Bytes.larger, (one.planned for one in self.rounds))
+
+    @property
+    def room(self) -> int:
+        """Bytes that moments may take where they lie."""
+        return self.limit.host if self.limit.device is None else self.limit.device
+
+    def within(self, limit: Limit) -> LayerPlan:
+        """The same work in as many rounds and sweeps as another limit asks for."""
+        return replace(self, rounds=rounds(self.pools, limit), limit=limit)
 
     @property
     def passes(self) -> int:
@@ -73,8 +88,22 @@ def plan_layer(
         )
         for pool in config.pools
     ]
-    room = limit.host if limit.device is None else limit.device
-    return LayerPlan(pairs, tuple(plans), rounds(plans, limit), dropped, room)
+    return LayerPlan(pairs, tuple(plans), rounds(plans, limit), dropped, limit)
+
+
+@dataclass(slots=True)
+class LayerResult:
+    """What a layer gave.
+
+    Attributes:
+        pools: a result a pool.
+        repairs: how many spectra were computed again from rows on the host, by what was wrong.
+        exhausted: bytes planned for moments on a device whose memory ran out, a try each.
+    """
+
+    pools: list[PoolResult]
+    repairs: Counter[Fault]
+    exhausted: list[int] = field(default_factory=list)
 
 
 def evaluate_layer(
@@ -85,12 +114,57 @@ def evaluate_layer(
     progress: Progress,
     blocks: Blocks,
     profile: Clock | None = None,
-) -> list[PoolResult]:
-    """The spectra of all groups and subsamples of one layer, a result a pool.
+) -> LayerResult:
+    """The spectra of all groups and subsamples of one layer.
 
     `blocks` are the traces that standard errors leave out together; `profile` is told where the
     time goes, for which an accelerator's products wait for each other.
+
+    Where a device's memory runs out the layer is begun again with half of what was planned there,
+    in more passes and smaller blocks. Raises `DeviceMemoryError` where that does not do either.
     """
+    exhausted: list[int] = []
+    while True:
+        try:
+            result = _evaluate(plan, reader, config, backend, progress, blocks, profile)
+        except Exception as error:
+            if OUT_OF_DEVICE_MEMORY not in str(error):
+                raise
+            exhausted.append(plan.room)
+            smaller = backend.with_less_room()
+            if smaller is None:
+                raise _nothing_smaller(backend, exhausted, error) from None
+        else:
+            result.exhausted = exhausted
+            return result
+        gc.collect()  # the error's frames held arrays on the device
+        backend = smaller
+        plan = plan.within(replace(plan.limit, device=backend.moment_room(reader.dim)))
+        if not plan.limit.holds(plan.planned):
+            raise _nothing_smaller(backend, exhausted, None)
+
+
+def _nothing_smaller(
+    backend: Backend, exhausted: Sequence[int], error: Exception | None
+) -> DeviceMemoryError:
+    tried = ", ".join(f"{size / 1e6:,.0f} MB" for size in exhausted)
+    told = f" It said: {str(error).splitlines()[0]}" if error is not None else ""
+    return DeviceMemoryError(
+        f"the memory of the {backend.name} ran out, with {tried} planned for moments, and less "
+        "does not serve. Nothing was written. Expected more free memory: end other programs "
+        f"there, ask for fewer pools, counts or depth bins, or run with --backend cpu.{told}"
+    )
+
+
+def _evaluate(
+    plan: LayerPlan,
+    reader: RowReader,
+    config: RunConfig,
+    backend: Backend,
+    progress: Progress,
+    blocks: Blocks,
+    profile: Clock | None,
+) -> LayerResult:
     clock, fast = Clock() if profile is None else profile, backend.mode == "fast"
     if profile is not None:
         backend = TimedBackend(backend, profile)
@@ -124,7 +198,7 @@ def evaluate_layer(
                 if fast:
                     job.check(stream, config.seed)
             results += [job.result for job in jobs]
-    return results
+    return LayerResult(results, workers.repairs)
 
 
 def evaluate_samples(

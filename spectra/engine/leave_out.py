@@ -158,7 +158,7 @@ class LeaveOut:
         for block, part in parts.without(held.tolist()):
             solver.submit(block, part, self._wanted)
         solver.finish()
-        solved = all_repaired(solver.results, rest)
+        solved = all_repaired(solver.results, rest, self._workers)
         left = [solved[block] for block in held.tolist()]
         spectra = [one.centered if config.chosen.centered else one.uncentered for one in left]
         others = (sizes.sum() - sizes[held]).tolist()

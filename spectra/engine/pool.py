@@ -169,7 +169,7 @@ class PoolJob:
         rows, result = self._plan.rows, self.result
         result.bad, result.bad_tokens, result.bad_behind = bad_rows(rows, bad)
         result.spectra = all_repaired(
-            self._solver.results, lambda group: self._group_blocks(group, stream)
+            self._solver.results, lambda group: self._group_blocks(group, stream), self._workers
         )
         if self._convention.row_norm:
             result.eigenvalues = self._normalised(stream)

@@ -47,7 +47,7 @@ class Samples:
         self._solver: Solver[tuple[int, int]] = Solver(
             plan.dim, shift, backend, alpha, workers, influence
         )
-        self._influence = influence
+        self._influence, self._workers = influence, workers
 
     def begin(self, told: Callable[[int, int], None]) -> None:
         """Have all subsamples solved; `told` of each, and of how many there are."""
@@ -89,7 +89,7 @@ class Samples:
         if self._row_norm:
             found = self._normalised()
         else:
-            solved = all_repaired(self._solver.results, self._blocks)
+            solved = all_repaired(self._solver.results, self._blocks, self._workers)
             found = {
                 key: one.centered if self._centered else one.uncentered
                 for key, one in solved.items()

@@ -108,7 +108,7 @@ class Solver(Generic[Key]):
         reduced = self._backend.reduce_rows(rows)
         with self._workers.clock("solve"):
             spectra = self._solve(reduced, len(rows), "rows", task.wanted)
-            return repaired(spectra, lambda: [rows.astype(np.float64)])
+            return repaired(spectra, lambda: [rows.astype(np.float64)], self._workers)
 
     def _solve(self, reduced: Reduced, rows: int, method: Method, wanted: Wanted) -> Spectra:
         return solve(reduced, rows, self._dim, method, self._alpha, wanted)
@@ -123,19 +123,20 @@ class Solver(Generic[Key]):
         return self._influence.of_moments(task.sums)
 
 
-def repaired(spectra: Spectra, blocks: Blocks) -> Spectra:
-    """The same spectra where they are resolved, else by QR and SVD of the rows."""
-    if spectra.resolved:
+def repaired(spectra: Spectra, blocks: Blocks, workers: Workers) -> Spectra:
+    """The same spectra where they are resolved, else by QR and SVD of the rows, which is noted."""
+    if spectra.fault is None:
         return spectra
+    workers.note_repair(spectra.fault)
     return spectra.repaired_by(spectra_of_blocks(blocks, spectra.dim))
 
 
 def all_repaired(
-    spectra: Mapping[Key, Spectra], blocks: Callable[[Key], Blocks]
+    spectra: Mapping[Key, Spectra], blocks: Callable[[Key], Blocks], workers: Workers
 ) -> dict[Key, Spectra]:
     """Each `repaired`, one after the other, on all cores: for when nothing else is under way."""
     with own_threads_blas():
-        return {key: repaired(one, blocks(key)) for key, one in spectra.items()}
+        return {key: repaired(one, blocks(key), workers) for key, one in spectra.items()}
 
 
 class Normaliser(Generic[Key]):
@@ -148,7 +149,7 @@ class Normaliser(Generic[Key]):
         self, dim: int, backend: Backend, alpha_ranks: tuple[int, int], workers: Workers
     ) -> None:
         """Solve for rows of width dim."""
-        self._origin, self._backend = np.zeros(dim), backend
+        self._origin, self._backend, self._workers = np.zeros(dim), backend, workers
         self._solver: Solver[Key] = Solver(dim, self._origin, backend, alpha_ranks, workers)
         self._blocks: dict[Key, Blocks] = {}
 
@@ -176,5 +177,5 @@ class Normaliser(Generic[Key]):
     def finish(self) -> dict[Key, F64]:
         """Squared singular values [min(n, d)], a key."""
         self._solver.finish()
-        solved = all_repaired(self._solver.results, self._blocks.__getitem__)
+        solved = all_repaired(self._solver.results, self._blocks.__getitem__, self._workers)
         return {key: spectra.uncentered for key, spectra in solved.items()}

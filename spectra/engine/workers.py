@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Self, TypeVar
 
 from spectra.backend import usable_cores
 from spectra.engine.clock import Clock
+from spectra.linalg import Fault
 
 Result = TypeVar("Result")
 
@@ -25,6 +27,9 @@ class Workers:
         self.clock = clock
         self._threads = ThreadPoolExecutor(usable_cores())
         self._room = threading.Semaphore(2 * usable_cores())
+        self._noting = threading.Lock()
+        self.repairs: Counter[Fault] = Counter()
+        """How many spectra an SVD of their rows stands in for, by what was wrong with them."""
 
     def submit(self, task: Callable[[], Result]) -> Future[Result]:
         """Begin a task when there is room for it."""
@@ -32,6 +37,11 @@ class Workers:
         future = self._threads.submit(task)
         future.add_done_callback(lambda _: self._room.release())
         return future
+
+    def note_repair(self, fault: Fault) -> None:
+        """Count a spectrum that did not serve."""
+        with self._noting:
+            self.repairs[fault] += 1
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from spectra.linalg.resolution import statistic_error as statistic_error
 from spectra.linalg.rownorm import normalised_rows as normalised_rows
 from spectra.linalg.rownorm import zero_length as zero_length
 from spectra.linalg.rowspace import spectra_of_blocks as spectra_of_blocks
+from spectra.linalg.spectrum import Fault as Fault
 from spectra.linalg.spectrum import Method as Method
 from spectra.linalg.spectrum import Reduced as Reduced
 from spectra.linalg.spectrum import Spectra as Spectra

@@ -65,10 +65,18 @@ def axes(scatter: F64, rows: int, origin: F64, weights_of: WeightsOf) -> Axes:
 
     The matrix is in Fortran order and its lower triangle is read.
     """
-    ascending, vectors = syevd(scatter)
+    ascending, vectors = _eigen(scatter)
     scales, weights = scales_and_weights(ascending, rows, weights_of)
     vectors *= scales
     return Axes(origin, vectors, weights)
+
+
+def _eigen(matrix: F64) -> tuple[F64, F64]:
+    """Eigenvalues, NaN where they are not found, and eigenvectors; overwrites the matrix."""
+    try:
+        return syevd(matrix)
+    except np.linalg.LinAlgError:
+        return np.full(len(matrix), np.nan), np.zeros_like(matrix)
 
 
 def carried(rows: F64, of: Axes) -> F64:
@@ -86,6 +94,6 @@ def carried_by_few(rows: NDArray[np.generic], centered: bool, weights_of: Weight
     z = rows.astype(np.float64)
     if centered:
         z -= z.mean(axis=0)
-    ascending, vectors = syevd(np.asfortranarray(z @ z.T))
+    ascending, vectors = _eigen(np.asfortranarray(z @ z.T))
     _, weights = scales_and_weights(ascending, len(z), weights_of)
     return np.asarray(np.square(vectors) @ weights.T)

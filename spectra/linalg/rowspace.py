@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy.linalg import blas
 
+from spectra.errors import SolverError
 from spectra.linalg.lapack import gebrd, geqrf, lasq1
 from spectra.linalg.spectrum import Spectra, zero_cut
 from spectra.linalg.tridiagonal import reflector
@@ -75,7 +76,29 @@ def _squared_singular_values(factor: F64, mean: F64) -> tuple[F64, F64]:
         v = reflector(mean)
         factor = blas.dger(-2.0, blas.dgemv(1.0, factor, v), v, a=factor, overwrite_a=1)
     diag, off = gebrd(factor)
-    return lasq1(diag, off) ** 2, lasq1(*_under(length, diag, off)) ** 2
+    return _singular_values(diag, off) ** 2, _singular_values(*_under(length, diag, off)) ** 2
+
+
+def _singular_values(diag: F64, off: F64) -> F64:
+    """Of an upper bidiagonal, descending: by dqds, or where that fails, by divide and conquer.
+
+    Raises `SolverError` where both fail, or the matrix is not finite.
+    """
+    try:
+        return lasq1(diag, off)
+    except np.linalg.LinAlgError:
+        matrix = np.diag(diag) + np.diag(off, 1)
+    try:
+        if np.isfinite(matrix).all():
+            return np.asarray(np.linalg.svd(matrix, compute_uv=False))
+    except np.linalg.LinAlgError:
+        pass
+    raise SolverError(
+        f"singular values of order {len(diag)} were found by none of three algorithms (a Gram "
+        "matrix's eigenvalues, dqds, divide and conquer), though the rows are finite. Expected "
+        "values below 1e150 in size; run `spectra verify` on the input, and report this if it "
+        "passes."
+    )
 
 
 def _under(first: float, diag: F64, off: F64) -> tuple[F64, F64]:

@@ -31,8 +31,17 @@ The products of the rows with their mean are rounded as well, and what that move
 size: seen up to 1.5, for three rows around a mean of 3,000.
 """
 
+BEYOND = 16.0
+"""A Gram matrix has no negative eigenvalues; below minus so many times its rounding, one is no
+rounding but a solver's fault. Up to there it is zero, and the rounding counts as that large."""
+
 Wanted = Literal["both", "centered", "uncentered"]
 """Which spectra of a group: all three routes' or a convention's alone."""
+
+Fault = Literal["rounding", "not finite", "negative", "energy"]
+"""Why a spectrum by way of a Gram matrix does not serve: its rounding alone, or a solver that gave
+NaN (no convergence included), a negative value beyond `BEYOND`, or values whose sum is not the
+energy of the rows."""
 
 
 class Reduced(NamedTuple):
@@ -79,6 +88,7 @@ class Spectra:
         noise: that rounding, an absolute error of eigenvalues.
         error: first-order bound of the relative error of the statistics; 0 for "svd".
         tolerable: the largest `error` with which the spectra count as resolved.
+        fault: what was wrong by way of the Gram matrix, also where an SVD has repaired it.
     """
 
     rows: int
@@ -93,6 +103,7 @@ class Spectra:
     noise: float = 0.0
     error: float = 0.0
     tolerable: float = EXACT.tolerable
+    fault: Fault | None = None
 
     @property
     def resolved(self) -> bool:
@@ -101,10 +112,10 @@ class Spectra:
 
     def repaired_by(self, rows: Spectra) -> Spectra:
         """The spectra by SVD of the `rows`, with this Gram matrix's disagreement with them."""
-        if len(self.covariance) == 0:
-            return rows
-        differs = disagreement(self.covariance, rows.centered, self.noise)
-        return replace(rows, disagreement=differs)
+        differs = None
+        if len(self.covariance):
+            differs = disagreement(self.covariance, rows.centered, self.noise)
+        return replace(rows, disagreement=differs, fault=self.fault)
 
 
 def solve(
@@ -120,21 +131,18 @@ def solve(
 
     With `threads` the three eigenvalue problems of "both" are solved side by side.
     """
+    judge = _Judge(reduced, alpha_ranks)
     cut = zero_cut(rows, dim, reduced.energy)
     none = np.empty(0)
 
-    def bound(values: F64, level: float) -> float:
-        # A spectrum that is noise throughout looks flat, and a flat one looks well known.
-        drowned = len(values) > 0 and level > 0 and values[0] <= level
-        if drowned or not np.isfinite(values).all():
-            return np.inf
-        return float(statistic_error(values, len(values), level, alpha_ranks))
-
-    def found(centered: F64, uncentered: F64, covariance: F64, **rest: Any) -> Spectra:
+    def found(
+        centered: F64, uncentered: F64, covariance: F64, noise: float, **rest: Any
+    ) -> Spectra:
         centered, uncentered, covariance = (
             np.where(values > cut, values, 0.0) for values in (centered, uncentered, covariance)
         )
         energies = reduced.energy, reduced.mean_energy
+        rest |= {"noise": noise, "error": judge.error, "fault": judge.fault}
         rest["tolerable"] = reduced.accuracy.tolerable
         return Spectra(rows, dim, centered, uncentered, covariance, *energies, method, **rest)
 
@@ -147,37 +155,69 @@ def solve(
     iterated = begun(eigenvalues, reduced.centered)
     definite = None if wanted == "uncentered" else definite_centered()
     if wanted == "centered" and definite is not None:
-        centered = definite[:exist]
-        noise = _rounding(centered, reduced)
-        return found(centered, none, none, noise=noise, error=bound(centered, noise))
-    covariance = np.maximum(iterated(), 0.0)[:exist]
-    noise = _rounding(covariance, reduced)
-    centered = covariance if definite is None else definite[:exist]
-    if wanted == "centered":
-        return found(centered, none, none, noise=noise, error=bound(covariance, noise))
-    raw_noise = OF_THE_MEAN * noise
-    uncentered = definite_raw()
-    if uncentered is None:
-        uncentered = np.maximum(eigenvalues(reduced.raw), 0.0)
-        raw_noise += reduced.accuracy.rounding * reduced.mean_energy
-    uncentered = uncentered[: min(rows, dim)]
-    raw_error = bound(uncentered, raw_noise)
+        centered, noise = judge.centered(definite, exist)
+        return found(centered, none, none, noise)
     if wanted == "uncentered":
-        return found(none, uncentered, none, noise=raw_noise, error=raw_error)
-    return found(
-        centered,
-        uncentered,
-        covariance,
-        disagreement=None if definite is None else disagreement(covariance, centered, noise),
-        noise=noise,
-        error=max(bound(covariance, noise), raw_error),
-    )
+        noise = judge.rounding(iterated())
+        uncentered, noise = judge.uncentered(definite_raw(), min(rows, dim), noise)
+        return found(none, uncentered, none, noise)
+    covariance, noise = judge.centered(iterated(), exist)
+    if wanted == "centered":
+        return found(covariance, none, none, noise)
+    uncentered, _ = judge.uncentered(definite_raw(), min(rows, dim), noise)
+    centered = covariance if definite is None else definite[:exist]
+    differs = None if definite is None else disagreement(covariance, centered, noise)
+    return found(centered, uncentered, covariance, noise, disagreement=differs)
 
 
-def _rounding(centered: F64, reduced: Reduced) -> float:
-    """The absolute error of eigenvalues of the centred scatter as it was accumulated."""
-    level = float(centered.max(initial=0.0)) + reduced.shift_energy
-    return reduced.accuracy.rounding * level
+class _Judge:
+    """Looks at eigenvalues as solvers give them; keeps the largest error and the first fault."""
+
+    def __init__(self, reduced: Reduced, alpha_ranks: tuple[int, int]) -> None:
+        self._reduced, self._alpha_ranks = reduced, alpha_ranks
+        self.error = 0.0
+        self.fault: Fault | None = None
+
+    def rounding(self, centered: F64) -> float:
+        """The absolute error of eigenvalues of the centred scatter as it was accumulated."""
+        level = float(centered.max(initial=0.0)) + self._reduced.shift_energy
+        return self._reduced.accuracy.rounding * level
+
+    def centered(self, values: F64, exist: int) -> tuple[F64, float]:
+        """The first values of the centred scatter, and their rounding."""
+        energy = self._reduced.energy - self._reduced.mean_energy
+        return self._judged(values, exist, energy, self.rounding(values))
+
+    def uncentered(self, definite: F64 | None, exist: int, noise: float) -> tuple[F64, float]:
+        """The first values of X'X, and their rounding, where that of the centred is `noise`."""
+        noise *= OF_THE_MEAN
+        if definite is None:
+            definite = eigenvalues(self._reduced.raw)
+            noise += self._reduced.accuracy.rounding * self._reduced.mean_energy
+        return self._judged(definite, exist, self._reduced.energy, noise)
+
+    def _judged(self, values: F64, exist: int, energy: float, noise: float) -> tuple[F64, float]:
+        """Negative values become zero, and show that the rounding is at least as large."""
+        reduced = self._reduced
+        slack = len(values) * reduced.accuracy.rounding * (reduced.energy + reduced.shift_energy)
+        lowest = float(max(-values.min(initial=0.0), 0.0))
+        fault: Fault | None = None
+        if not np.isfinite([*values, energy, noise]).all():
+            fault = "not finite"
+        elif lowest > BEYOND * noise:
+            fault = "negative"
+        elif abs(values.sum() - energy) > slack:
+            fault = "energy"
+        values, noise = np.maximum(values, 0.0)[:exist], max(noise, lowest)
+        # A spectrum that is noise throughout looks flat, and a flat one looks well known.
+        drowned = len(values) > 0 and noise > 0 and values[0] <= noise
+        error = np.inf
+        if fault is None and not drowned:
+            error = float(statistic_error(values, len(values), noise, self._alpha_ranks))
+        if fault is None and not error <= reduced.accuracy.tolerable:
+            fault, error = "rounding", np.inf if np.isnan(error) else error
+        self.error, self.fault = max(self.error, error), self.fault or fault
+        return values, noise
 
 
 def disagreement(covariance: F64, centered: F64, noise: float) -> float | None:

@@ -114,7 +114,7 @@ def documents(
         "segments": {s: {"bins": bins(s, None, "segment_bin")} for s in SEGMENTS},
         "categories": {c: {"bins": bins(None, c, "category_bin")} for c in atoms.categories},
     }
-    curves = {curve_name(g, atoms): records.curves[g] for g in atoms.sweep_groups()}
+    curves = {curve_name(g): records.curves[g] for g in atoms.sweep_groups()}
     contents = (
         {**basic_layout(atoms, record), **_matched(records, BASIC_KINDS)},
         {**depths, **_matched(records, DEPTH_KINDS)},
@@ -143,9 +143,12 @@ def basic_layout(atoms: Atoms, of: Callable[[Group], dict[str, Any]]) -> dict[st
     }
 
 
-def curve_name(group: Group, atoms: Atoms) -> str:
-    """The key of a sweep curve; a category named like a fixed curve gets a prefix."""
-    if group.category is None:
-        return group.segment or "global"
-    taken = group.category in ("global", *SEGMENTS) or group.category.startswith(CATEGORY_PREFIX)
-    return f"{CATEGORY_PREFIX}{group.category}" if taken else group.category
+def curve_name(group: Group) -> str:
+    """The key of a sweep curve."""
+    return group.segment or "global" if group.category is None else category_name(group.category)
+
+
+def category_name(category: str) -> str:
+    """The category's label, with a prefix where it is named like all rows or like a segment."""
+    taken = category in ("global", *SEGMENTS) or category.startswith(CATEGORY_PREFIX)
+    return f"{CATEGORY_PREFIX}{category}" if taken else category

@@ -114,7 +114,9 @@ class _Maker:
                 reason=reason(status, count.rows, usable, self._convention, self._bad.get(group)),
                 method=None if solved is None else solved.method,
                 num_blocks=blocks,
-                diagnostics=self._diagnostics(group, spectra[place], carried if se else None),
+                diagnostics=self._diagnostics(
+                    group, spectra[place], carried if se and se["rankme"] is not None else None
+                ),
                 half_sample=self._half_sample(group, values["rankme"], count.rows),
                 se_first_order=first if exact else None,
                 se_apart=_apart(first, se) if exact else None,

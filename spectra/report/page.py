@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -39,14 +40,16 @@ def page(
     initial = {choice.name: choice.initial for choice in choices}
     options = {choice.name: [value for value, _ in choice.options] for choice in choices}
     drawn = [_with_counts(figure, models, options) for figure in figures]
+    script, libraries = _text("page.js"), libraries.replace("</script", "<\\/script")
     return environment.from_string(_text("page.html.j2")).render(
         version=__version__,
         title=printable(title),
         lead=_lead(models),
         fonts=Markup(font_faces()),
         style=Markup(_text("page.css")),
-        script=Markup(_text("page.js")),
-        libraries=Markup(libraries.replace("</script", "<\\/script")),
+        script=Markup(script),
+        libraries=Markup(libraries),
+        scripts=Markup(f"{_allowed(libraries)} {_allowed(script)}"),
         data=Markup(_embedded([one for _, one in drawn])),
         figures=[
             {
@@ -78,6 +81,12 @@ def font_faces() -> str:
         f'url(data:font/ttf;base64,{_encoded(name)}) format("truetype"); }}\n'
         for name, weight in FACES.items()
     )
+
+
+def _allowed(script: str) -> str:
+    """The source that lets a browser run this inline script, and by it no other."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _encoded(name: str) -> str:
@@ -133,6 +142,9 @@ def _key(figure: Figure, chosen: dict[str, Any]) -> str:
 def _counts(models: Sequence[Shown], layer: int | str, pool: str) -> Iterator[str]:
     """Of each model that has the layer and pool, its rows (of every pool if none) and traces."""
     for one in models:
+        if layer == "":
+            yield from _counts_by_layer(one, pool)
+            continue
         number = layer if isinstance(layer, int) and layer != PRIMARY else one.result.primary
         names = [name for name in one.result.pools if (number, name) in one.result.folders]
         wholes = {
@@ -143,8 +155,25 @@ def _counts(models: Sequence[Shown], layer: int | str, pool: str) -> Iterator[st
         if wholes:
             rows = ", ".join(f"{whole.num_rows:,} (pool {name})" for name, whole in wholes.items())
             traces = {whole.num_traces for whole in wholes.values()} - {None}
-            place = "" if layer == "" else f", layer {number}"
-            yield f"{one.name}{place}: n = {rows}" + "".join(f" in {t:,} traces" for t in traces)
+            yield f"{one.name}, layer {number}: n = {rows}" + "".join(
+                f" in {t:,} traces" for t in traces
+            )
+
+
+def _counts_by_layer(one: Shown, pool: str) -> Iterator[str]:
+    """Of a model with several layers and the pool, its rows and traces in each of them."""
+    if one.profile is not None and pool in one.profile.pools:
+        wholes = [point.record for point in one.profile.points(pool)]
+        rows = _range([whole.num_rows for whole in wholes])
+        traces = [whole.num_traces for whole in wholes if whole.num_traces is not None]
+        text = f"{one.name}: n = {rows} (pool {pool})"
+        text += f" in {_range(traces)} traces" if traces else ""
+        yield f"{text} in each of {len(wholes)} layers"
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _provenance(one: Shown) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -120,14 +121,36 @@ def route_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
                         }
 
 
-def layer_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
-    """All rows and the segments, in every layer that was measured."""
+def pool_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
+    """All rows and the segments by pooling."""
     for shown in models:
-        for pool in shown.result.every_pool():
+        for pool in shown.pools():
             for group, record in pool.records.items():
                 if group.kind in ("global", "segment"):
                     rest = {"rows": record.num_rows, **of_record(record)}
                     yield {**head(shown, pool), **named(group, names), **rest}
+
+
+def layer_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
+    """All rows, the segments and the categories in every layer, of models run in several."""
+    for shown in models:
+        profile = shown.profile
+        if profile is None:
+            continue
+        for pool in profile.pools:
+            for group, points in profile.groups(pool):
+                for point in points:
+                    yield {
+                        "model": shown.name,
+                        "layer": point.layer,
+                        "relative_depth": point.relative_depth,
+                        "num_hidden_layers": profile.num_hidden_layers,
+                        "final_norm": point.final_norm,
+                        "pool": pool,
+                        **named(group, names),
+                        "rows": point.record.num_rows,
+                        **of_record(point.record),
+                    }
 
 
 def influence_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
@@ -172,7 +195,9 @@ def _fitted(
         return {}
     fitted = np.arange(ranks[0], ranks[1] + 1)
     weights, x = 1 / fitted, np.log(fitted)
-    y = np.log(share[fitted - 1])
-    level = float((weights * (y + alpha * x)).sum() / weights.sum())
-    line = np.exp(level - alpha * x)
-    return dict(zip(fitted.tolist(), line.tolist(), strict=True))
+    with np.errstate(all="ignore"):  # of a file that was changed; what overflows is not drawn
+        y = np.log(share[fitted - 1])
+        level = float((weights * (y + alpha * x)).sum() / weights.sum())
+        line = np.exp(level - alpha * x)
+    drawn = zip(fitted.tolist(), line.tolist(), strict=True)
+    return {rank: one for rank, one in drawn if math.isfinite(one)}

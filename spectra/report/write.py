@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from spectra.atomic import write_bytes
+from spectra.atomic import make_directory, write_bytes
 from spectra.errors import UsageError
 from spectra.extras import require
-from spectra.outputs import make_directory
 from spectra.printable import Names, printable
 from spectra.results import load_all
 
@@ -38,7 +37,7 @@ def write_report(
 
     Raises:
         MissingExtraError: a package of the extra "report" is not installed.
-        UsageError: there are more models than a page can tell apart.
+        UsageError: there are more models than a page can tell apart, or the title is blank.
         InputError: what `spectra.load` raises.
         OutputError: a file cannot be written.
     """
@@ -49,6 +48,8 @@ def write_report(
     from spectra.report.pictures import libraries, write_pictures
     from spectra.report.sources import shown_models
 
+    if not title.strip():
+        raise UsageError("--title is blank. Expected some text, or no --title for the usual one.")
     if figures is not None:
         if Path(figures).exists() and not Path(figures).is_dir():
             raise UsageError(f"{figures} is a file. Expected a directory for the pictures.")
@@ -59,7 +60,7 @@ def write_report(
         models, names = shown_models(results), Names()
         drawn, choices = all_figures(models, names)
         unfinished = [printable(str(place)) for place in results.unfinished]
-        text = page(title, models, drawn, choices, names, unfinished, bundle.result())
+        text = page(printable(title), models, drawn, choices, names, unfinished, bundle.result())
     write_bytes(Path(path), text.encode())
     pictures = [] if figures is None else write_pictures(drawn, Path(figures))
     return Path(path), *pictures

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from spectra.errors import MissingFileError, ResultsNotFoundError
-from spectra.outputs import RUN_FILE
-from spectra.outputs.commit import is_output_name
+from spectra.outputs import FILES, RUN_FILE
+from spectra.outputs.commit import output_files
 from spectra.results.model import ModelResult, Results
 from spectra.results.read import pool_folders, run_record
 
@@ -74,9 +74,7 @@ def _model(path: Path) -> ModelResult:
 def _holds_results(path: Path) -> bool:
     """Whether a run wrote here, be it to the end or not."""
     return (path / RUN_FILE).exists() or any(
-        is_output_name(str(file.relative_to(path)))
-        for pattern in ("pool_*/*.json", "layer_*/pool_*/*.json")
-        for file in path.glob(pattern)
+        PurePosixPath(name).name in FILES for name in output_files(path)
     )
 
 

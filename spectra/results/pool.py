@@ -13,14 +13,6 @@ from spectra.outputs.walk import Entry, basic_entries, curves, depth_entries, ma
 from spectra.printable import printable
 from spectra.record import Record
 from spectra.results.records import records_html, records_text
-from spectra.statistics import METRICS
-
-_HEAD = ("model", "layer", "pool", "dim", "final_norm", "convention", "left_out", "standard_errors")
-
-
-def _is_sound(record: Record) -> bool:
-    values = (getattr(record, name) for name in METRICS)
-    return all(value is None or isinstance(value, float) for value in values)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,12 +34,13 @@ class PoolMetrics:
             for group, entry in entries
         }
         object.__setattr__(self, "records", found)
-        # Whatever has not the shape of its kind fails here, where its place is known.
-        absent: list[object] = [field for field in _HEAD if field not in self.basic]
-        absent += [group for group, _ in curves(self.sweep) if group not in found]
-        absent += [record for record in found.values() if not _is_sound(record)]
+        # Documents that tell of different groups fail here, where their place is known.
+        told = [group for group, _ in curves(self.sweep)]
+        told += [group for group, _ in basic_entries(self.routes)]
+        told += [group for group, _, _ in self.matched()]
+        absent = [group for group in told if group not in found]
         if absent:
-            raise ValueError(f"{absent[0]!r}")
+            raise ValueError(f"{absent[0]!r} has no record")
         for _ in self.rows():
             pass
 

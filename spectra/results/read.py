@@ -11,9 +11,11 @@ from typing import Any, TypeAlias, TypeVar
 from spectra import strict_json
 from spectra.errors import ResultsChangedError, ResultsFormatError
 from spectra.files import read_capped
-from spectra.outputs import FILES, RUN_FILE
+from spectra.json_fields import show
+from spectra.outputs import FILES, LAYERS_FILE, RUN_FILE
 from spectra.outputs.commit import is_output_name
 from spectra.outputs.documents import FORMAT_VERSION
+from spectra.results.shape import check_documents, check_profile, check_run
 
 Folders: TypeAlias = Mapping[tuple[int, str], str]
 """Layer and pool to the folder of their files, relative to the run's directory."""
@@ -30,22 +32,17 @@ def run_record(path: Path) -> dict[str, Any]:
     if not isinstance(run, dict) or run.get("format_version") != FORMAT_VERSION:
         found = run.get("format_version") if isinstance(run, dict) else type(run).__name__
         raise ResultsFormatError(
-            f"{file}: format_version is {found!a}; expected {FORMAT_VERSION}. It may come from "
+            f"{file}: format_version is {show(found)}; expected {FORMAT_VERSION}. It may come from "
             "another version of Spectra: run it again with this one."
         )
-    outputs, warnings = run.get("outputs"), run.get("warnings")
-    if not isinstance(outputs, dict) or not isinstance(warnings, list):
-        raise ResultsFormatError(
-            f"{file}: outputs is {type(outputs).__name__}, warnings {type(warnings).__name__}; "
-            "expected an object of file names and an array of sentences. Run it again."
-        )
+    check_run(file, run)
     return run
 
 
 def pool_folders(path: Path, run: Mapping[str, Any]) -> tuple[int, Folders]:
     """The layer that lies at the top (else the first), and the folder of each layer and pool."""
     with _shape(path / RUN_FILE):
-        layers = [int(layer) for layer in run["layers"]]
+        layers = run["layers"]
         folders = dict.fromkeys(
             PurePosixPath(name).parent
             for name in run["outputs"]
@@ -73,11 +70,29 @@ def pool_documents(
 
     Raises:
         ResultsChangedError: a file is not the one that the run wrote.
-        ResultsFormatError: a document has not the shape of its kind.
+        ResultsFormatError: a document has not the shape of its kind, or they do not fit together.
     """
     documents = {name: _document(path, f"{folder}/{name}", run) for name in FILES}
+    check_documents(path / folder, documents)
     with _shape(path / folder):
         return make(documents)
+
+
+def profile_document(path: Path, run: Mapping[str, Any], folders: Folders) -> dict[str, Any]:
+    """layer_profile.json of a run of several layers.
+
+    Raises:
+        ResultsChangedError: it is not the one that the run wrote.
+        ResultsFormatError: it has not the shape of its kind, or is of other layers or pools.
+    """
+    if LAYERS_FILE not in run["outputs"]:
+        raise ResultsFormatError(
+            f"{path / RUN_FILE}: outputs lists files of several layers and no {LAYERS_FILE}. It "
+            "was changed after its run, or another version wrote it: run it again."
+        )
+    document: dict[str, Any] = _document(path, LAYERS_FILE, run)
+    check_profile(path / LAYERS_FILE, document, folders)
+    return document
 
 
 def _document(path: Path, name: str, run: Mapping[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from spectra.display import SHOWN, html_table, text_table, with_error
 from spectra.grouping import Group
+from spectra.outputs.documents import category_name
 from spectra.printable import Names
 from spectra.record import Record
 
@@ -14,8 +15,10 @@ _KINDS = ("global", "segment", "category")
 
 
 def group_name(group: Group) -> str:
-    """A group in words, the labels as they are."""
-    parts = [part for part in (group.segment, group.category) if part is not None]
+    """A group in words, the labels as they are; a category is never taken for a segment."""
+    parts = [] if group.segment is None else [group.segment]
+    if group.category is not None:
+        parts.append(group.category if parts else category_name(group.category))
     if group.bin is not None:
         parts.append(f"bin {group.bin}")
     return ", ".join(parts) if parts else "global"

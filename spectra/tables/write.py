@@ -40,10 +40,10 @@ def write_table(frame: Any, path: Path, metrics: Sequence[str]) -> None:
 
 
 def as_markdown(table: Wide) -> str:
-    """The table in Markdown, labels escaped."""
+    """The table in Markdown, labels whole and escaped."""
     lines = (
         [
-            text if numeric else markdown.escaped(text)
+            text if numeric else markdown.escaped(text, None)
             for text, numeric in zip(line, table.numeric, strict=True)
         ]
         for line in table.cells(" ± ")

@@ -35,14 +35,17 @@ def figure(models: list[str], rows: Sequence[Fields]) -> Figure:
         .add_params(*chosen("pool", "layer", "group"))
         .properties(height=22 * INFLUENTIAL * len(models))
     )
+    whose = ""
     if len(models) > 1:
         chart = chart.encode(yOffset=alt.YOffset("model:N", sort=models))
+        whose = " Each model has its own five; a trace without a model's bar is not among them."
     return Figure.of(
         chart,
         rows,
         name="influences",
         title="Traces that weigh most",
         about="To first order, by how much leaving a trace out would lower the group's effective "
-        "rank (raise it, where negative). A group that rests on one trace says little of others.",
+        "rank (raise it, where negative). A group that rests on one trace says little of others."
+        f"{whose}",
         alternative="Bars, one a trace, of the five traces with the largest influence.",
     )

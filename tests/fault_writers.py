@@ -1,0 +1,170 @@
+"""What writes files under a final name, each with two versions and a reader that tells them apart.
+
+Nothing here needs JAX to compute, so that a process may fork: what a run computed is handed over.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spectra
+import spectra.pipeline
+from extract.traces import Trace, TraceStep, read_traces, write_traces
+from spectra.artifacts import open_artifact, verify_artifact, write_artifact
+from spectra.cli._results import deliver, only_writer
+from spectra.errors import MissingFileError, ResultsNotFoundError
+from spectra.outputs import commit, run_lock
+from tests.artifact_files import TOKENS, rows, samples, write_tiny
+
+OLD, NEW = 0, 1
+MODEL = "tiny"
+_OLDER = spectra.RunConfig(layers="all", pools=("all",), counts=(4,), repeats=1, num_bins=2)
+CONFIGS = (_OLDER, replace(_OLDER, layers=(), seed=1))
+"""Of a run's versions: the older has a layer and a profile more, and another seed."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """`write` puts a version into a directory; `seen` is the one that a reader finds there.
+
+    `seen` gives None where the reader is told that the directory is unfinished.
+    """
+
+    write: Callable[[Path, int], object]
+    seen: Callable[[Path], int | None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run hands to `commit`."""
+
+    files: Mapping[str, bytes]
+    record: Mapping[str, Any]
+
+
+def capture_runs(directory: Path) -> list[Run]:
+    """The two versions, computed from a tiny artifact that is made in the directory."""
+    captured: list[Run] = []
+
+    def keep(out: Path, files: Mapping[str, bytes], record: Mapping[str, Any]) -> None:
+        captured.append(Run(dict(files), dict(record)))
+
+    write_tiny(directory / MODEL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spectra.pipeline, "commit", keep)
+        for config in CONFIGS:
+            spectra.run(directory / MODEL, directory / "unused", config)
+    return captured
+
+
+def run_writer(runs: list[Run]) -> Writer:
+    def write(path: Path, version: int) -> None:
+        out = path / MODEL
+        with run_lock(out):
+            commit(out, runs[version].files, runs[version].record)
+
+    def seen(path: Path) -> int | None:
+        try:
+            model = spectra.load(path)[MODEL]
+        except (MissingFileError, ResultsNotFoundError):
+            return None
+        version = int(model.run["seed"])
+        assert len(list(model.every_pool())) == len(model.layers) == (2, 1)[version]
+        for name, content in runs[version].files.items():
+            assert (path / MODEL / name).read_bytes() == content
+        return version
+
+    return Writer(write, seen)
+
+
+def write_comparison(path: Path, version: int) -> None:
+    name = "comparison.json"
+    with only_writer(path, name):
+        deliver(
+            path,
+            (name, {"warnings": [], "version": version}),
+            ("comparison.csv", b"%d" % version),
+            lambda: (),
+            as_json=False,
+            quiet=True,
+        )
+
+
+def comparison(path: Path) -> int | None:
+    if not (path / "comparison.json").exists():
+        return None
+    version = int((path / "comparison.csv").read_bytes())
+    assert f'"version": {version}' in (path / "comparison.json").read_text()
+    return version
+
+
+def write_states(path: Path, version: int) -> None:
+    layers = {5: rows(TOKENS, seed=version)}
+    write_artifact(
+        path / "m", model="m", layers=layers, samples=samples(), final_norm=False, shard_rows=20
+    )
+
+
+def states(path: Path) -> int | None:
+    try:
+        artifact = open_artifact(path / "m")
+    except MissingFileError:  # config.json, which comes last
+        return None
+    verify_artifact(path / "m")
+    with artifact.open_rows(artifact.layer()) as reader:
+        found = reader.read(0, TOKENS).tobytes()
+    return [rows(TOKENS, seed=version).tobytes() for version in (OLD, NEW)].index(found)
+
+
+def write_lines(path: Path, version: int) -> None:
+    steps = (TraceStep(0, 4, "thought", "x"),)
+    traces = [Trace(f"{n}-{version}", "text", steps, prompt="p") for n in range(3)]
+    write_traces(path / "made" / "traces.jsonl.xz", traces)
+
+
+def first_line(path: Path) -> int | None:
+    file = path / "made" / "traces.jsonl.xz"
+    if not file.exists():
+        return None
+    return int(next(iter(read_traces(file))).trace_id.removeprefix("0-"))
+
+
+def write_page(path: Path, version: int) -> None:
+    """`spectra report`'s page and one chart; drawing them takes seconds, so they are at hand."""
+    from spectra.report import pictures, write_report
+
+    text = f"<html>{version}".encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spectra.report.charts.figures", lambda models, names: ([], []))
+        patch.setattr("spectra.report.page.page", lambda *parts: text.decode())
+        patch.setattr(pictures, "libraries", str)
+        patch.setattr(pictures, "write_pictures", lambda drawn, place: ())
+        write_report([path.parent / "results"], path / "report.html", figures=path / "figures")
+
+
+def page(path: Path) -> int | None:
+    file = path / "report.html"
+    return int(file.read_text().removeprefix("<html>")) if file.exists() else None
+
+
+def writers(runs: list[Run]) -> dict[str, Writer]:
+    """All, by name. The report is on results that lie beside its directory."""
+    return {
+        "run": run_writer(runs),
+        "compare": Writer(write_comparison, comparison),
+        "report": Writer(write_page, page),
+        "artifact": Writer(write_states, states),
+        "traces": Writer(write_lines, first_line),
+    }
+
+
+def load_runs(file: Path) -> list[Run]:
+    """What the test process pickled."""
+    runs: list[Run] = pickle.loads(file.read_bytes())
+    return runs
