@@ -82,11 +82,17 @@ class Prepared:
 
 
 def prepare(
-    place: Place, config: RunConfig, backend: Backend, progress: Progress = lambda *_: None
+    place: Place,
+    config: RunConfig,
+    backend: Backend,
+    progress: Progress = lambda *_: None,
+    *,
+    whole: bool = True,
 ) -> Prepared:
     """Open one model directory and plan it for the backend.
 
-    Reads no states, nor fetches any, unless they decide what is left out.
+    Reads no states, nor fetches any, unless they decide what is left out. A run that is not
+    `whole`, being one part of it, need not fit the memory altogether.
     """
     artifact = open_artifact(place)
     samples = artifact.index.samples
@@ -108,7 +114,8 @@ def prepare(
             needed = needed.larger(_of_one_group(steps, dim, limit))
         elif config.half_sample:
             needed = needed.larger(limit.place(0, 4 * 8 * dim**2))
-        _check_memory(needed, limit, config, backend)
+        if whole:
+            _check_memory(needed, limit, config, backend)
         plans.append(plan)
     notes = (*artifact.warnings, *warnings)
     return Prepared(
