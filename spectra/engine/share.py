@@ -68,7 +68,7 @@ def _rows_within(rows: PooledRows, start: int, stop: int) -> tuple[Ints, Ints, I
     """Of each run the number of its first row in a range, and how many there are; what crosses."""
     low, high = rows.tokens()
     number, dropped = rows.first[:-1], rows.pairs.dropped
-    here = (low < stop) & (high > start)
+    here = np.minimum(high, stop) > np.maximum(low, start)
     if rows.pool == "mean":
         whole = (low >= start) & (high <= stop)
         return number, whole.astype(np.int64), number[here & ~whole]

@@ -28,7 +28,7 @@ from spectra.lock import locked
 from spectra.parts.file import PartFile, header, write_tensors
 from spectra.parts.fingerprint import differences, fingerprint
 from spectra.parts.naming import Part
-from spectra.preparation import Prepared, host_memory
+from spectra.preparation import Prepared, host_memory, megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,10 @@ def check_memory(planned: Planned, part: Part) -> None:
     if planned.limit.holds(planned.memory):
         return
     need, limit = planned.memory, planned.limit
-    what = f"{need.host / 1e6:,.0f} MB" + (
-        "" if limit.device is None else f", and {need.device / 1e6:,.0f} MB on the device"
-    )
-    given = f"{limit.host / 1e6:,.0f} MB" + (
-        "" if limit.device is None else f", and {limit.device / 1e6:,.0f} MB there"
-    )
+    what, given = megabytes(need.host), megabytes(limit.host)
+    if limit.device is not None:
+        what += f", and {megabytes(need.device)} on the device"
+        given += f", and {megabytes(limit.device)} there"
     raise UsageError(
         f"part {part} needs {what}, with all pools and categories held at once; {given} may be "
         "taken. Expected more: give --max-memory, cut the run in more parts, or ask for fewer "
