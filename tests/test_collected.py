@@ -94,8 +94,6 @@ def check(
         np.arange(one.global_offset, one.global_offset + min(dropped, one.num_tokens))
         for one in samples
     ]
-        np.arange(s.global_offset, s.global_offset + min(dropped, s.num_tokens)) for s in samples
-    ]
     with tempfile.TemporaryDirectory() as directory:
         write_artifact(
             *(Path(directory),),
