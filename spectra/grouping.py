@@ -103,7 +103,8 @@ class Steps:
                 if step.category not in macros:
                     macros[step.category] = names.macro(step.category)
         categories = tuple(sorted(set(macros.values())))
-        code = {label: categories.index(macro) for label, macro in macros.items()}
+        place = {macro: number for number, macro in enumerate(categories)}
+        code = {label: place[macro] for label, macro in macros.items()}
         segment_code = {"thought": 0, "solution": 1, None: 2}
         entries = (
             entry

@@ -5,8 +5,10 @@ Types are compared exactly: true is not an integer, 3.0 is not one, "12" is not 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 from spectra.errors import FieldTypeError, FieldValueError, MissingFieldError
@@ -14,6 +16,9 @@ from spectra.strict_json import JSON, JSONObject
 
 MAX_INTEGER = 2**53
 """The largest integer that every JSON reader keeps exactly."""
+
+_LONGEST = 60
+_MOST = 20
 
 
 def show(value: JSON) -> str:
@@ -24,8 +29,15 @@ def show(value: JSON) -> str:
         return f"an array of {len(value)}"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:60] + "…"
+    # Cut before it is escaped, for a text can be of gigabytes.
+    text = ascii(value[: _LONGEST + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def some(values: Iterable[JSON]) -> str:
+    """The first of many values as `show` has them."""
+    shown = list(islice(values, _MOST + 1))
+    return ", ".join(map(show, shown[:_MOST])) + (", …" if len(shown) > _MOST else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,10 @@ class Fields:
         value = self.get(key)
         if type(value) not in {int, float}:
             raise self._type(key, "a number")
-        number = float(cast(float, value))
+        try:
+            number = float(cast(float, value))
+        except OverflowError:  # an integer beyond the doubles
+            number = math.nan
         if not number > above:
             raise FieldValueError(
                 f"{self.where}: {key} is {show(value)}; expected a number above {above:g}."
@@ -95,7 +110,7 @@ class Fields:
         if type(value) is not str:
             raise self._type(key, "a string")
         if not value:
-            raise FieldValueError(f"{self.where}: {key} is empty; expected some text.")
+            raise FieldValueError(f"{self.where}: {key[:_LONGEST]} is empty; expected some text.")
         return value
 
     def identifier(self, key: str) -> str:
@@ -125,9 +140,9 @@ class Fields:
 
     def _type(self, key: str, expected: str) -> FieldTypeError:
         return FieldTypeError(
-            f"{self.where}: {key} is {show(self.fields[key])}; expected {expected}."
+            f"{self.where}: {key[:_LONGEST]} is {show(self.fields[key])}; expected {expected}."
         )
 
 
 def _names(fields: JSONObject) -> str:
-    return ", ".join(ascii(key) for key in sorted(fields)[:20]) or "none"
+    return some(sorted(fields)) or "none"

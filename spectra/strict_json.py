@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ JSONObject: TypeAlias = Mapping[str, JSON]
 
 MAX_DEPTH = 64
 """Deepest nesting that is read; the project's own files need five levels."""
+
+_LONGEST_SHOWN = 60
 
 _BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "a UTF-8 byte-order mark",
@@ -111,10 +114,10 @@ def _syntax(
 def _unique_keys(where: str, pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice, times = Counter(key for key, _ in pairs).most_common(1)[0]
+        shown = ascii(twice) if len(twice) <= _LONGEST_SHOWN else f"{twice[:_LONGEST_SHOWN]!a}…"
         raise JsonDuplicateKeyError(
-            f"{where}: an object has the key {twice!a} {keys.count(twice)} times. "
+            f"{where}: an object has the key {shown} {times} times. "
             "Expected each key once; remove the others."
         )
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import signal
@@ -245,3 +246,24 @@ def test_killed_between_the_final_names(
     # One that has its final name already is damaged: it is written again, the others stand.
     (path / "hidden_states_layer2_shard000.safetensors").write_bytes(b"")
     assert contents(extract(path, plan)) == good
+
+
+def test_a_batch_number_that_damage_changed_is_not_believed(
+    tmp_path: Path, good: dict[str, bytes]
+) -> None:
+    plan = small_plan()
+
+    def stop(store: object, count: int) -> None:
+        while journaled(tmp_path / "out") < count + 2:
+            time.sleep(0.01)
+        if count == 1:
+            raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011  the test's own
+        extract(tmp_path / "out", plan, after=stop)
+    path = tmp_path / "out" / "extraction.journal"
+    first, *lines = path.read_text().splitlines()
+    entry = json.loads(lines[-1])
+    other = next(number for number in range(len(plan.batches)) if number > entry["batch"] + 1)
+    path.write_text("\n".join([first, *lines[:-1], json.dumps({**entry, "batch": other}), ""]))
+    assert contents(extract(tmp_path / "out", plan)) == good

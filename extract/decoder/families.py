@@ -14,7 +14,7 @@ from extract.decoder.errors import UnsupportedModelError
 from extract.decoder.rope import refuse_partial_rotation, rope_of
 from extract.decoder.spec import DecoderSpec, LayerKind, NormPlacement, QkNorm, Rope
 from spectra.errors import FieldValueError
-from spectra.json_fields import Fields, show
+from spectra.json_fields import Fields, show, some
 from spectra.strict_json import JSON, JSONObject
 
 RopeVariant = Literal["per_layer_type", "all_layers"]
@@ -160,7 +160,7 @@ def _layer_types(record: Fields, family: _Family) -> list[str]:
     if odd or len(names) != count:
         raise FieldValueError(
             f"{record.where}: layer_types has {len(names)} entries"
-            + (f", among them {', '.join(map(show, odd))}" if odd else "")
+            + (f", among them {some(odd)}" if odd else "")
             + f". Expected {count} (num_hidden_layers), each {FULL!r} or {SLIDING!r}."
         )
     return names

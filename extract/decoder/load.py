@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,11 @@ from extract.decoder.placement import Placement
 from extract.decoder.spec import DecoderSpec
 from extract.weights import TensorSource
 
-_PREFIX = "model."
+_PREFIX, _BLOCKS = "model.", "layers."
 _UNUSED = ("lm_head.", "rotary_emb.inv_freq")
 """Tensors that hidden states do not need: logits' weights, and frequencies some old files keep."""
 
-_SHOWN = 5
+_SHOWN, _LONGEST = 5, 150
 
 
 def load_decoder(
@@ -72,7 +72,7 @@ def check_tensors(spec: DecoderSpec, source: TensorSource, where: str = "config.
 
     Reads no weight. `where` names the config in the message.
     """
-    _check(_shapes(spec, spec.num_layers, norm=True), source, where)
+    _check(spec, source, where)
 
 
 def _empty(spec: DecoderSpec, dtype: DTypeLike, blocks: int, norm: bool) -> Decoder:
@@ -88,13 +88,19 @@ def _name(path: tuple[object, ...]) -> str:
     return ".".join(map(str, path))
 
 
-def _shapes(spec: DecoderSpec, blocks: int, *, norm: bool) -> dict[str, tuple[int, ...]]:
-    """Of the tensors as files keep them."""
-    state = nnx.state(nnx.eval_shape(lambda: _empty(spec, jnp.float32, blocks, norm)))
-    return {
-        _name(path): variable.shape[::-1] if isinstance(variable, Turned) else variable.shape
-        for path, variable in nnx.to_flat_state(state)
-    }
+def _shapes(spec: DecoderSpec) -> dict[str, tuple[int, ...]]:
+    """Of the tensors as files keep them.
+
+    Every block has those of the first, so one is built: a damaged config may tell of thousands.
+    """
+    state = nnx.state(nnx.eval_shape(lambda: _empty(spec, jnp.float32, blocks=1, norm=True)))
+    shapes = {}
+    for path, variable in nnx.to_flat_state(state):
+        shape = variable.shape[::-1] if isinstance(variable, Turned) else variable.shape
+        name = _name(path)
+        for block in range(spec.num_layers if name.startswith(_BLOCKS) else 1):
+            shapes[name.replace(f"{_BLOCKS}0.", f"{_BLOCKS}{block}.", 1)] = shape
+    return shapes
 
 
 def _prefix(source: TensorSource) -> str:
@@ -102,9 +108,9 @@ def _prefix(source: TensorSource) -> str:
     return _PREFIX if any(name.startswith(_PREFIX) for name in source.tensors) else ""
 
 
-def _check(expected: Mapping[str, tuple[int, ...]], source: TensorSource, where: str) -> None:
+def _check(spec: DecoderSpec, source: TensorSource, where: str) -> None:
     prefix = _prefix(source)
-    wanted = {prefix + name: shape for name, shape in expected.items()}
+    wanted = {prefix + name: shape for name, shape in _shapes(spec).items()}
     found = {name: info.shape for name, info in source.tensors.items()}
     missing = [name for name in wanted if name not in found]
     extra = [name for name in found if name not in wanted and not _is_unused(name)]
@@ -129,4 +135,5 @@ def _is_unused(name: str) -> bool:
 
 def _some(names: Iterable[str]) -> str:
     listed = list(names)
-    return ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")
+    shown = ", ".join(name[:_LONGEST] for name in listed[:_SHOWN])
+    return shown + (", …" if len(listed) > _SHOWN else "")

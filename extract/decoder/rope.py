@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from extract.decoder.errors import UnsupportedModelError
 from extract.decoder.spec import Rope
+from spectra.errors import FieldValueError
 from spectra.json_fields import Fields
 
 Float32 = NDArray[np.float32]
@@ -43,16 +44,26 @@ def rope_of(settings: Fields, head_dim: int, base: float, max_positions: int | N
     kind = settings.fields.get("rope_type", settings.fields.get("type")) or "default"
     if not isinstance(kind, str) or kind not in _SCALINGS:
         raise UnsupportedModelError(
-            f"{settings.where}: rope_type is {kind!r}. Expected one of "
+            f"{settings.where}: rope_type is {ascii(kind)[:60]}. Expected one of "
             f"{', '.join(sorted(_SCALINGS))}; other scalings are not implemented."
         )
     refuse_partial_rotation(settings)
     base = settings.number_or_none("rope_theta", above=1) or base
     exponents = np.arange(0, head_dim, 2).astype(np.float32) / np.float32(head_dim)
-    # The power is rounded once: float32 powers differ by library in one frequency of five.
-    powers = (np.float64(base) ** exponents.astype(np.float64)).astype(np.float32)
-    frequencies, scale = _SCALINGS[kind](powers, settings, base, max_positions)
-    return Rope(tuple(map(float, frequencies)), scale)
+    try:
+        # Numbers beyond float32, or a logarithm of nothing, are told of below.
+        with np.errstate(all="ignore"):
+            # The power is rounded once: float32 powers differ by library in one frequency of five.
+            powers = (np.float64(base) ** exponents.astype(np.float64)).astype(np.float32)
+            frequencies, scale = _SCALINGS[kind](powers, settings, base, max_positions)
+            if np.isfinite(frequencies).all() and np.isfinite(np.float32(scale)):
+                return Rope(tuple(map(float, frequencies)), scale)
+    except (ArithmeticError, ValueError):
+        pass
+    raise FieldValueError(
+        f"{settings.where}: the settings of {kind} give rotary frequencies that are no finite "
+        "numbers. Expected a base, factors and a context as models have them; fetch the file again."
+    )
 
 
 def refuse_partial_rotation(fields: Fields) -> None:

@@ -41,7 +41,7 @@ def differences(old: JSONObject, new: JSONObject) -> list[str]:
     """One phrase for each field that differs, with both values; empty for equal records."""
     before, after = dict(leaves(old)), dict(leaves(new))
     return [
-        f"{name} was {_show(name, before)}, is {_show(name, after)}"
+        f"{name[:_SHOWN]} was {_show(name, before)}, is {_show(name, after)}"
         for name in dict.fromkeys([*before, *after])
         if _show(name, before, None) != _show(name, after, None)
     ]

@@ -24,8 +24,8 @@ JOURNAL_NAME = "extraction.journal"
 _LARGEST_JOURNAL = 1 << 30
 
 
-def read_journal(path: Path) -> tuple[JSONObject, frozenset[int]]:
-    """The extraction's record and the numbers of the finished batches.
+def read_journal(path: Path) -> tuple[JSONObject, dict[int, JSON]]:
+    """The extraction's record, and of each finished batch the samples that its line names.
 
     Raises `JournalError` when the first line is no such record.
     """
@@ -36,13 +36,19 @@ def read_journal(path: Path) -> tuple[JSONObject, frozenset[int]]:
             f"{path}: line 1 is not the record of an extraction; expected a JSON object. The "
             "journal is damaged, so what was computed cannot be used: start over with --fresh."
         )
-    finished = set()
+    finished = dict[int, JSON]()
     for line in others:  # the last one is torn, or nothing
-        batch = (_object(line, path) or {}).get("batch")
+        entry = _object(line, path) or {}
+        batch = entry.get("batch")
         if type(batch) is not int:
             break
-        finished.add(batch)
-    return record, frozenset(finished)
+        finished[batch] = entry.get("samples")
+    return record, finished
+
+
+def samples_of(plan: Plan, batch: int) -> list[JSON]:
+    """What the line of a batch names: its samples' ids."""
+    return [plan.samples[sample].entry.sample_id for sample in plan.batches[batch].samples]
 
 
 class Journal:
@@ -83,11 +89,8 @@ class Journal:
             raise interrupted(self._path, error) from None
 
     def _line(self, batch: int) -> str:
-        samples: list[JSON] = [
-            self._plan.samples[sample].entry.sample_id
-            for sample in self._plan.batches[batch].samples
-        ]
-        return dumps({"batch": batch, "samples": samples}, indent=None)
+        line = {"batch": batch, "samples": samples_of(self._plan, batch)}
+        return dumps(line, indent=None)
 
 
 def _object(line: bytes, path: Path) -> JSONObject | None:

@@ -17,7 +17,7 @@ from extract.store.errors import (
     interrupted,
 )
 from extract.store.identity import differences
-from extract.store.journal import JOURNAL_NAME, read_journal
+from extract.store.journal import JOURNAL_NAME, read_journal, samples_of
 from extract.store.plan import Plan
 from extract.store.shards import ShardFile, allocated
 from spectra.artifacts import open_artifact
@@ -28,6 +28,8 @@ from spectra.strict_json import JSONObject, load
 
 RECORD_NAME = "extraction"
 """The field of config.json that holds the record."""
+
+_MOST_FIELDS = 20
 
 _OWNED = re.compile(r"index\.json|hidden_states_layer\d+_shard\d+\.safetensors(\.partial)?")
 
@@ -95,10 +97,12 @@ def finished_batches(
     found, batches = read_journal(path)
     _check_same(directory, found, record)
     lost = {file.number for file in missing}
+    # By its samples too: a number that damage changed would leave the rows of a batch unwritten.
     return frozenset(
         batch
-        for batch in batches & set(range(len(plan.batches)))
-        if lost.isdisjoint(plan.shard_of(sample) for sample in plan.batches[batch].samples)
+        for batch in range(len(plan.batches))
+        if batches.get(batch) == samples_of(plan, batch)
+        and lost.isdisjoint(plan.shard_of(sample) for sample in plan.batches[batch].samples)
     )
 
 
@@ -154,8 +158,10 @@ def _remove(directory: Path, paths: Iterable[Path]) -> None:
 def _check_same(directory: Path, found: JSONObject, record: JSONObject) -> None:
     fields = differences(found, record)
     if fields:
+        more = f"; and {len(fields) - _MOST_FIELDS} more" if len(fields) > _MOST_FIELDS else ""
         raise FingerprintMismatchError(
-            f"{directory} holds an extraction that differs from this one: {'; '.join(fields)}. "
+            f"{directory} holds an extraction that differs from this one: "
+            f"{'; '.join(fields[:_MOST_FIELDS])}{more}. "
             "Repeat the old options to go on with it, choose another directory, or start over "
             "with --fresh, which deletes what is there."
         )

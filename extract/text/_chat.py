@@ -53,7 +53,13 @@ def render_prompt(
             f"{where}: the messages end with the assistant's turn. Expected only what the model "
             "was given, ending before it wrote; the response is a field of its own."
         )
-    compiled = _compile(template)
+    try:
+        compiled = _compile(template)
+    except Exception as error:  # besides syntax errors, too deep a nesting and the like
+        raise ChatTemplateError(
+            f"{where}: the model's chat template cannot be compiled: {_told(error)}. Fetch it "
+            "again, or give the rendered prompt as `prompt`."
+        ) from None
     try:
         return compiled.render(
             {
@@ -86,12 +92,7 @@ def _compile(template: str) -> Template:
     require("jinja2", "extract")
     from extract.text._jinja import environment
 
-    try:
-        return environment().from_string(template)
-    except Exception as error:  # besides syntax errors, too deep a nesting and the like
-        raise ChatTemplateError(
-            f"The model's chat template cannot be compiled: {_told(error)}. Fetch it again."
-        ) from None
+    return environment().from_string(template)
 
 
 def _told(error: Exception) -> str:

@@ -11,6 +11,7 @@ from extract.text._align import AlignmentReport, align
 from extract.text._chat import drop_doubled_think
 from extract.text._tokenizer import EncodedText, TextTokenizer
 from extract.traces._trace import Trace
+from spectra.json_fields import show
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def encode_trace(trace: Trace, tokenizer: TextTokenizer) -> EncodedTrace:
     Raises:
         InputError: One of `extract.text.errors`, naming the trace.
     """
-    where = f"trace {trace.trace_id!a}"
+    where = f"trace {show(trace.trace_id)}"
     prompt, dropped_think = _prompt_ids(trace, tokenizer, where)
     response = _response(trace, tokenizer, where)
     spans = [(step.char_start, step.char_end) for step in trace.steps]

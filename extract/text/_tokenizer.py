@@ -17,6 +17,7 @@ from extract.text._chat import render_prompt
 from extract.text._cover import Cover, Token, cover_encoded, cover_stored, mismatch
 from extract.text._scheme import read_scheme
 from extract.text.errors import (
+    ChatTemplateError,
     TokenIdError,
     TokenTextMismatchError,
     UnreadableTokenizerError,
@@ -65,8 +66,9 @@ class TextTokenizer:
         *,
         chat_template: str | None = None,
         special_tokens: Mapping[str, str] = MappingProxyType({}),
+        where: str = "The tokenizer",
     ) -> None:
-        """Wrap the tokenizer.json at `source`, or a tokenizer already built.
+        """Wrap the tokenizer.json at `source`, or a tokenizer already built: that of `where`.
 
         Truncation and padding are turned off, of the built one too.
 
@@ -78,7 +80,7 @@ class TextTokenizer:
         """
         self.chat_template = chat_template
         self.special_tokens = special_tokens
-        self._where = "The tokenizer"
+        self._where = where
         if isinstance(source, str | os.PathLike):
             self._where = os.fspath(source)
             data = read_capped(Path(source), _LARGEST_FILE)
@@ -160,7 +162,10 @@ class TextTokenizer:
 
         Raises `MissingChatTemplateError`, `FinishedMessagesError` or `ChatTemplateError`.
         """
-        return render_prompt(self.chat_template, messages, self.special_tokens, where)
+        try:
+            return render_prompt(self.chat_template, messages, self.special_tokens, where)
+        except ChatTemplateError as error:
+            raise ChatTemplateError(f"{error} The template is that of {self._where}.") from None
 
     def _token(self, token_id: int, where: str) -> Token:
         known = self._known.get(token_id)
@@ -191,8 +196,8 @@ def _load(data: bytes, where: str) -> Tokenizer:
         tokenizer: Tokenizer = package.Tokenizer.from_buffer(data)
     except ValueError as error:
         raise UnreadableTokenizerError(
-            f"{where} is not a tokenizer that the tokenizers package reads: {str(error)!a}. Fetch "
-            "the file again, or update the package."
+            f"{where} is not a tokenizer that the tokenizers package reads: {str(error)[:300]!a}. "
+            "Fetch the file again, or update the package."
         ) from None
     return tokenizer
 

@@ -84,7 +84,7 @@ def _messages(record: Fields) -> tuple[JSONObject, ...]:
         message = Fields.of(value, f"{record.where}: messages[{number}]")
         message.text("role")
         for key, text in _strings(value, "message"):
-            _refuse_surrogates(text, f"{message.where}: {key}")
+            _refuse_surrogates(text, f"{message.where}: {key[:40]}")
         messages.append(message.fields)
     if not messages:
         raise FieldValueError(f"{record.where}: messages is empty; expected one message or more.")
@@ -158,9 +158,9 @@ def _step(value: JSON, where: str, length: int, notes: Notes) -> TraceStep:
     start, end = (_offset(record, key) for key in ("char_start", "char_end"))
     if not 0 <= start <= end <= length:
         raise StepSpanError(
-            f"{where} spans characters [{start}, {end}) of a response of {length}. Expected "
-            "0 <= char_start <= char_end <= the response's length, counted in characters (not in "
-            "bytes or UTF-16 units)."
+            f"{where} spans characters [{show(start)}, {show(end)}) of a response of {length}. "
+            "Expected 0 <= char_start <= char_end <= the response's length, counted in characters "
+            "(not in bytes or UTF-16 units)."
         )
     segment, category = (_text_or_none(record, key) for key in ("segment", "category"))
     return TraceStep(

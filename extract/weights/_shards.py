@@ -131,10 +131,11 @@ def open_source(files: tuple[SafetensorsHeader, ...], scheme: str | None) -> Saf
 
 
 def _check_plain(name: str, where: str) -> None:
-    if not name or fault_in_name(name):
+    fault = fault_in_name(name)
+    if fault:
         raise ShardNameError(
-            f"{where}: the file name {show(name)} does not name a file in the same directory. "
-            "Expected a plain name such as 'model-00001-of-00002.safetensors'."
+            f"{where}: the file name {show(name)} does not name a file in the same directory: it "
+            f"{fault}. Expected a plain name such as 'model-00001-of-00002.safetensors'."
         )
 
 
@@ -189,4 +190,4 @@ def _other_dtypes(
 
 def _some(names: Mapping[str, str] | set[str]) -> str:
     listed = sorted(names)
-    return ", ".join(ascii(name) for name in listed[:5]) + (", …" if len(listed) > 5 else "")
+    return ", ".join(show(name) for name in listed[:5]) + (", …" if len(listed) > 5 else "")

@@ -84,7 +84,7 @@ def _special_tokens(record: Fields) -> dict[str, str]:
     found = {}
     for key, value in record.fields.items():
         if key.endswith(_TOKEN_SUFFIX) and isinstance(value, dict):
-            found[key] = Fields.of(value, f"{record.where}: {key}").text("content")
+            found[key] = Fields.of(value, f"{record.where}: {key[:40]}").text("content")
         elif key.endswith(_TOKEN_SUFFIX) and isinstance(value, str):
             found[key] = value
     return found

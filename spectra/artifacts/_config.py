@@ -14,7 +14,7 @@ from spectra.errors import (
     ShardRangeError,
     TotalsError,
 )
-from spectra.json_fields import Fields, show
+from spectra.json_fields import Fields, show, some
 from spectra.strict_json import JSON
 
 STORAGE_DTYPES = ("bfloat16", "float16", "float32")
@@ -98,13 +98,13 @@ def _saved_layers(record: Fields, primary: int, layers: tuple[Layer, ...]) -> tu
     saved = [value for value in values if type(value) is int]
     if len(saved) != len(values):
         raise FieldTypeError(
-            f"{record.where}: saved_layers is {ascii(values)[:80]}; expected integers."
+            f"{record.where}: saved_layers is [{some(values)}]; expected integers."
         )
     expected = set(listed) if "layers" in record.fields else {primary, *saved}
     if set(saved) != expected or primary not in saved or len(set(saved)) != len(saved):
         raise LayerMismatchError(
-            f"{record.where}: saved_layers is {saved}, but the primary layer is {primary} and "
-            f"shards are listed for {list(listed)}. Expected each saved layer once in both."
+            f"{record.where}: saved_layers is [{some(saved)}], but the primary layer is {primary} "
+            f"and shards are listed for [{some(listed)}]. Expected each saved layer once in both."
         )
     return tuple(saved)
 
@@ -117,7 +117,7 @@ def _layers(record: Fields, primary: int, num_tokens: int) -> tuple[Layer, ...]:
     by_index = {layer.index: layer for layer in layers}
     if len(by_index) != len(layers) or primary not in by_index:
         raise LayerMismatchError(
-            f"{record.where}: layers lists {[layer.index for layer in layers]}; expected every "
+            f"{record.where}: layers lists [{some(one.index for one in layers)}]; expected every "
             f"saved layer once, the primary layer {primary} among them."
         )
     if by_index[primary].shards != shards:

@@ -21,13 +21,14 @@ from spectra.errors import (
     TruncatedShardError,
 )
 from spectra.files import Identity, identity_of, refuse_lfs_pointer, stat_regular, unreadable
-from spectra.json_fields import Fields, show
+from spectra.json_fields import MAX_INTEGER, Fields, show, some
 from spectra.strict_json import loads
 
 LONGEST_HEADER = 100_000_000
 """The format's own limit, in bytes."""
 
 _LENGTH_BYTES = 8
+_MOST_DIMENSIONS = 64
 _BITS = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
@@ -90,7 +91,7 @@ def read_header(path: Path) -> ShardHeader:
         if tensor.name == TENSOR_NAME:
             offset = header.data_start + tensor.begin
             return ShardHeader(tensor.dtype, tensor.shape, offset, header.identity, header.sha256)
-    names = ", ".join(ascii(tensor.name) for tensor in header.tensors[:20]) or "none"
+    names = some(tensor.name for tensor in header.tensors) or "none"
     raise MissingTensorError(
         f"{path} has no tensor {TENSOR_NAME!r}; its tensors are: {names}. "
         "Expected the shard of a hidden-state artifact."
@@ -138,7 +139,7 @@ def _header_bytes(path: Path, size: int) -> bytes:
 def _tensors(text: bytes, where: str) -> list[TensorEntry]:
     record = Fields.of(loads(text, where=where), where)
     names = [name for name in record.fields if name != "__metadata__"]
-    return [_tensor(name, Fields.of(record.get(name), f"{where}: {name!a}")) for name in names]
+    return [_tensor(name, Fields.of(record.get(name), f"{where}: {show(name)}")) for name in names]
 
 
 def _tensor(name: str, entry: Fields) -> TensorEntry:
@@ -160,9 +161,12 @@ def _tensor(name: str, entry: Fields) -> TensorEntry:
 
 def _naturals(entry: Fields, key: str) -> tuple[int, ...]:
     values = entry.array(key)
-    if not all(type(value) is int and value >= 0 for value in values):
+    # Few and of a size that files can have: their product is taken, and may be printed.
+    sound = (type(value) is int and 0 <= value <= MAX_INTEGER for value in values)
+    if len(values) > _MOST_DIMENSIONS or not all(sound):
         raise ShardHeaderError(
-            f"{entry.where}: {key} is {ascii(values)[:80]}; expected non-negative integers."
+            f"{entry.where}: {key} is [{some(values)}]; expected non-negative integers, "
+            f"at most {_MOST_DIMENSIONS} of them, none above {MAX_INTEGER}."
         )
     return tuple(value for value in values if type(value) is int)
 
@@ -173,10 +177,10 @@ def _check_tiling(tensors: list[TensorEntry], path: Path) -> None:
         if tensor.begin != end:
             fault = "leaves a gap after" if tensor.begin > end else "overlaps"
             raise ShardHeaderError(
-                f"{path}: tensor {tensor.name!a} at bytes [{tensor.begin}, {tensor.end}) {fault} "
-                f"{before}, which ends at {end}. Expected tensors one after the other."
+                f"{path}: tensor {show(tensor.name)} at bytes [{tensor.begin}, {tensor.end}) "
+                f"{fault} {before}, which ends at {end}. Expected tensors one after the other."
             )
-        end, before = tensor.end, f"tensor {tensor.name!a}"
+        end, before = tensor.end, f"tensor {show(tensor.name)}"
 
 
 def _check_size(path: Path, expected: int, size: int) -> None:

@@ -21,6 +21,7 @@ from spectra import strict_toml
 from spectra.categories._map import IDENTITY, CategoryMap, fold
 from spectra.errors import CategoryMapError, UnknownCategoryMapError
 from spectra.files import read_capped
+from spectra.json_fields import show, some
 
 PRESETS = ("identity", "schoenfeld", "thought_anchors", "steering_thinking", "traces11")
 
@@ -57,7 +58,7 @@ def _parse(data: bytes, where: str) -> CategoryMap:
     unknown = document.keys() - _FIELDS
     if unknown:
         raise CategoryMapError(
-            f"{where} has the unknown fields {', '.join(map(ascii, sorted(unknown)))}; expected "
+            f"{where} has the unknown fields {some(sorted(unknown))}; expected "
             "name, source and the table categories."
         )
     name, source = document.get("name", Path(where).stem), document.get("source", where)
@@ -77,13 +78,14 @@ def _labels(table: Any, where: str) -> dict[str, str]:
     for macro, labels in table.items():
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
             raise CategoryMapError(
-                f"{where}: categories.{macro} is {ascii(labels)[:60]}; expected an array of labels."
+                f"{where}: categories.{macro[:60]} is {ascii(labels)[:60]}; expected an array of "
+                "labels."
             )
         for label in labels:
             if owner.setdefault(fold(label), macro) != macro:
                 raise CategoryMapError(
-                    f"{where}: the label {label!a} is listed under {owner[fold(label)]!a} and "
-                    f"{macro!a}; case, blanks, - and _ do not distinguish labels. Keep one."
+                    f"{where}: the label {show(label)} is listed under {show(owner[fold(label)])} "
+                    f"and {show(macro)}; case, blanks, - and _ do not distinguish labels. Keep one."
                 )
             result[label] = macro
     return result

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from spectra import strict_json
 from spectra.errors import ResultsChangedError, ResultsFormatError
 from spectra.files import read_capped
+from spectra.json_fields import show
 from spectra.outputs import FILES, RUN_FILE
 from spectra.outputs.commit import is_output_name
 from spectra.outputs.documents import FORMAT_VERSION
@@ -31,7 +32,7 @@ def run_record(path: Path) -> dict[str, Any]:
     if not isinstance(run, dict) or run.get("format_version") != FORMAT_VERSION:
         found = run.get("format_version") if isinstance(run, dict) else type(run).__name__
         raise ResultsFormatError(
-            f"{file}: format_version is {found!a}; expected {FORMAT_VERSION}. It may come from "
+            f"{file}: format_version is {show(found)}; expected {FORMAT_VERSION}. It may come from "
             "another version of Spectra: run it again with this one."
         )
     check_run(file, run)

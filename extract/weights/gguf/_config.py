@@ -13,6 +13,8 @@ from spectra.strict_json import JSON
 
 _ROPE_BASE = 10000.0
 """llama.cpp's where the metadata have none."""
+_MOST_BLOCKS = 4096
+"""Far above any model: what a damaged file may say is refused before it is built."""
 _WINDOW_PERIOD = 4
 """Of olmo2 with a window and no pattern: every fourth block sees everything."""
 _READ = (
@@ -68,7 +70,7 @@ def build_config(header: GgufHeader, tensors: Mapping[str, GgufTensor]) -> dict[
         "model_type": kind.model_type,
         "hidden_size": settings.integer("embedding_length", low=1),
         "intermediate_size": settings.integer("feed_forward_length", low=1),
-        "num_hidden_layers": settings.integer("block_count", low=1),
+        "num_hidden_layers": settings.integer("block_count", low=1, high=_MOST_BLOCKS),
         "num_attention_heads": heads,
         "num_key_value_heads": settings.integer_or_none("attention.head_count_kv") or heads,
         "head_dim": _head_dim(settings),
@@ -105,11 +107,16 @@ def _settings(header: GgufHeader, name: str) -> Fields:
     if unknown:
         raise UnsupportedArchitectureError(
             f"{header.path}: the metadata have "
-            f"{', '.join(f'{prefix}{key} = {show(value)}' for key, value in unknown.items())}, "
+            f"{_some(prefix, unknown)}, "
             "which this reader does not know and which may change the numbers. Take the model's "
             "safetensors checkpoint."
         )
     return Fields(found, f"{header.path}: metadata {name}")
+
+
+def _some(prefix: str, settings: Mapping[str, JSON]) -> str:
+    shown = [f"{prefix}{key[:60]} = {show(value)}" for key, value in settings.items()]
+    return ", ".join(shown[:5]) + (", …" if len(shown) > 5 else "")
 
 
 def _head_dim(settings: Fields) -> int:
@@ -159,7 +166,7 @@ def _windows(settings: Fields) -> dict[str, JSON]:
     window = settings.integer_or_none("attention.sliding_window")
     if not window:
         return {}
-    blocks = settings.integer("block_count", low=1)
+    blocks = settings.integer("block_count", low=1, high=_MOST_BLOCKS)
     pattern = settings.fields.get("attention.sliding_window_pattern", _WINDOW_PERIOD)
     if type(pattern) is int and pattern > 0:
         pattern = [(block + 1) % pattern != 0 for block in range(blocks)]

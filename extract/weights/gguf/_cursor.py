@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.weights.errors import GgufHeaderError, TruncatedGgufError
+from spectra.json_fields import show
 from spectra.strict_json import JSON
 
 _TEXT, _ARRAY = 8, 9
@@ -82,7 +83,7 @@ class Cursor:
             return number
         if not np.isfinite(value):
             raise GgufHeaderError(
-                f"{self.path}: metadata {key!a} is {value}; expected a finite number. "
+                f"{self.path}: metadata {show(key)} is {value}; expected a finite number. "
                 "Convert the model again."
             )
         return float(str(value))
@@ -95,8 +96,8 @@ class Cursor:
     def _numbers(self, key: str, kind: int, count: int) -> NDArray[Any]:
         if kind not in _NUMBERS:
             raise GgufHeaderError(
-                f"{self.path}: metadata {key!a} is of type {kind}; expected one of GGUF's types, "
-                "and no array of arrays. The header is damaged, or newer than this reader."
+                f"{self.path}: metadata {show(key)} is of type {kind}; expected one of GGUF's "
+                "types, and no array of arrays. The header is damaged, or newer than this reader."
             )
         dtype = _NUMBERS[kind]
         return np.frombuffer(self.take(count * dtype.itemsize), dtype)

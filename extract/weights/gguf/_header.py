@@ -24,6 +24,7 @@ from extract.weights.errors import (
 from extract.weights.gguf._cursor import Cursor
 from spectra.extras import require
 from spectra.files import Identity, identity_of, refuse_lfs_pointer, stat_regular, unreadable
+from spectra.json_fields import show
 from spectra.strict_json import JSON, JSONObject
 
 MAGIC = b"GGUF"
@@ -86,7 +87,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
             entries, metadata = _parse(cursor, stream)
             start = _align(cursor.position, _alignment(metadata, path))
             stream.seek(0)
-            digest = hashlib.sha256(stream.read(start)).hexdigest()
+            digest = hashlib.sha256(stream.read(min(start, status.st_size))).hexdigest()
     except OSError as error:
         raise unreadable(path, error) from None
     tensors = {entry.name: _tensor(entry, start, path, status.st_size) for entry in entries}
@@ -110,7 +111,7 @@ def _parse(cursor: Cursor, stream: BinaryIO) -> tuple[list[_Entry], dict[str, JS
     for _ in range(pairs):
         key = cursor.text()
         if key in metadata:
-            raise _malformed(cursor.path, f"the metadata have the key {key!a} twice")
+            raise _malformed(cursor.path, f"the metadata have the key {show(key)} twice")
         metadata[key] = cursor.value(key)
     entries = [_entry(cursor) for _ in range(tensors)]
     if len({entry.name for entry in entries}) != len(entries):
@@ -131,7 +132,7 @@ def _entry(cursor: Cursor) -> _Entry:
     name = cursor.text()
     count = cursor.unsigned(4)
     if not 1 <= count <= _MOST_DIMENSIONS:
-        raise _malformed(cursor.path, f"tensor {name!a} has {count} dimensions")
+        raise _malformed(cursor.path, f"tensor {show(name)} has {count} dimensions")
     # GGUF counts from the fastest axis, arrays from the slowest.
     shape = tuple(cursor.unsigned(8) for _ in range(count))[::-1]
     return _Entry(name, shape, cursor.unsigned(4), cursor.unsigned(8))
@@ -144,12 +145,12 @@ def _tensor(entry: _Entry, start: int, path: Path, size: int) -> GgufTensor:
         block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     except (ValueError, KeyError):
         raise _malformed(
-            path, f"tensor {entry.name!a} is of type {entry.kind}, which the gguf package lacks"
+            path, f"tensor {show(entry.name)} is of type {entry.kind}, which the gguf package lacks"
         ) from None
     if entry.shape[-1] % block:
         raise _malformed(
             path,
-            f"tensor {entry.name!a} has rows of {entry.shape[-1]} values; {kind.name} stores "
+            f"tensor {show(entry.name)} has rows of {entry.shape[-1]} values; {kind.name} stores "
             f"blocks of {block}",
         )
     row_bytes = entry.shape[-1] // block * block_bytes
@@ -157,7 +158,7 @@ def _tensor(entry: _Entry, start: int, path: Path, size: int) -> GgufTensor:
     end = tensor.offset + tensor.rows * row_bytes
     if end > size:
         raise TruncatedGgufError(
-            f"{path} is cut short: tensor {entry.name!a} ends at byte {end:,}, the file at "
+            f"{path} is cut short: tensor {show(entry.name)} ends at byte {end:,}, the file at "
             f"{size:,}. Fetch the file again."
         )
     return tensor
@@ -167,14 +168,14 @@ def _check_apart(tensors: Mapping[str, GgufTensor], path: Path) -> None:
     end, before = 0, ""
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].offset):
         if tensor.offset < end:
-            raise _malformed(path, f"tensor {name!a} begins inside tensor {before!a}")
+            raise _malformed(path, f"tensor {show(name)} begins inside tensor {show(before)}")
         end, before = tensor.offset + tensor.rows * tensor.row_bytes, name
 
 
 def _alignment(metadata: JSONObject, path: Path) -> int:
     value = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
     if type(value) is not int or value <= 0 or value & (value - 1):
-        raise _malformed(path, f"general.alignment is {value!a}; expected a power of two")
+        raise _malformed(path, f"general.alignment is {show(value)}; expected a power of two")
     return value
 
 

@@ -16,6 +16,7 @@ from extract.weights.errors import UnsupportedTensorError, WeightDtypeError
 from extract.weights.gguf._architectures import Architecture
 from extract.weights.gguf._header import GgufHeader, GgufTensor
 from spectra.extras import require
+from spectra.json_fields import show
 
 _PLAIN: Mapping[str, np.dtype[Any]] = {
     "F32": np.dtype(np.float32),
@@ -101,7 +102,7 @@ def hf_tensors(header: GgufHeader, kind: Architecture) -> dict[str, GgufTensor]:
     if unknown:
         raise UnsupportedTensorError(
             f"{header.path} has {len(unknown)} tensors that a {kind.model_type} model has not: "
-            f"{', '.join(ascii(name) for name in unknown[:5])}. Take the model's safetensors "
+            f"{', '.join(show(name) for name in unknown[:5])}. Take the model's safetensors "
             "checkpoint."
         )
     _check_types(header)
@@ -121,7 +122,7 @@ def _check_types(header: GgufHeader) -> None:
             names = [name for name, tensor in header.tensors.items() if tensor.kind == kind]
             raise WeightDtypeError(
                 f"{header.path}: {len(names)} tensors are stored as {number.name}, which the "
-                f"gguf package cannot unpack, such as {names[0]!a}. Take a file of another "
+                f"gguf package cannot unpack, such as {show(names[0])}. Take a file of another "
                 "quantisation, such as Q8_0 or BF16."
             ) from None
 

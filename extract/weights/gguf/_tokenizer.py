@@ -58,6 +58,7 @@ class GgufTexts:
             build_tokenizer(self.header),
             chat_template=self.chat_template,
             special_tokens=self.special_tokens,
+            where=str(self.header.path),
         )
 
 
