@@ -220,7 +220,7 @@ def check_fingerprint(found: PartFile, mark: Mapping[str, Any], whose: str) -> N
     """Raise `PartMismatchError`, naming the first field that differs."""
     for field, there, here in differences(found.record.get("fingerprint"), mark):
         raise PartMismatchError(
-            f"{found.path} was collected with another {field}: {_short(there)} there, "
+            f"{found.path} was collected with another {field or 'fingerprint'}: {_short(there)} there, "
             f"{_short(here)} in {whose}. Expected the same source, options and versions in all "
             "parts: run with those, choose another --out, or have the part written again (--fresh)."
         )

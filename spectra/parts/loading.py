@@ -42,12 +42,13 @@ def recorded_options(out: Path, max_memory: int) -> tuple[RunConfig, dict[str, s
             for name, value in ({} if options is None else options).items()
         }
         config = RunConfig(**(given | {"max_memory": max_memory}))
-    except (AttributeError, TypeError) as error:
+        came_from = {str(name): str(source) for name, source in dict(sources or {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
         raise PartFormatError(
             f"{found.path} is not a whole part of a run: its options are not those of this "
             f"version ({error}). Have it written again (--fresh)."
         ) from None
-    return config, {str(name): str(source) for name, source in dict(sources or {}).items()}
+    return config, came_from
 
 
 def open_parts(out: Path, prepared: Prepared, config: RunConfig, backend: Backend) -> Parts:
