@@ -219,8 +219,9 @@ def _layer_arrays(
 def check_fingerprint(found: PartFile, mark: Mapping[str, Any], whose: str) -> None:
     """Raise `PartMismatchError`, naming the first field that differs."""
     for field, there, here in differences(found.record.get("fingerprint"), mark):
+        name = field or "fingerprint"
         raise PartMismatchError(
-            f"{found.path} was collected with another {field or 'fingerprint'}: {_short(there)} there, "
+            f"{found.path} was collected with another {name}: {_short(there)} there, "
             f"{_short(here)} in {whose}. Expected the same source, options and versions in all "
             "parts: run with those, choose another --out, or have the part written again (--fresh)."
         )
