@@ -136,8 +136,10 @@ def _dequantised(rows: NDArray[np.uint8], tensor: GgufTensor) -> NDArray[np.floa
     kind = gguf.GGMLQuantizationType(tensor.kind)
     out = np.empty((tensor.rows, tensor.shape[-1]), np.float32)
     step = max(1, _BLOCK_VALUES // max(1, tensor.shape[-1]))
-    for start in range(0, tensor.rows, step):
-        out[start : start + step] = gguf.dequantize(rows[start : start + step], kind)
+    # Damaged scales can be infinite; what comes of them is found in the states.
+    with np.errstate(all="ignore"):
+        for start in range(0, tensor.rows, step):
+            out[start : start + step] = gguf.dequantize(rows[start : start + step], kind)
     return out
 
 
