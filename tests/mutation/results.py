@@ -34,6 +34,9 @@ def _load(path: Path) -> Parts:
         yield f"{model.name} {model.layers} {model.pools} {model.warnings}"
         for pool in model.every_pool():
             yield repr(list(pool.rows()))
+        if len(model.layers) > 1:
+            yield repr([list(model.layer_profile.groups(pool)) for pool in model.pools])
+            yield model.layer_profile._repr_html_()
 
 
 def _tables(path: Path) -> Parts:
