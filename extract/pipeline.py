@@ -80,7 +80,8 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
                     f"computed {computed:,} tokens in {seconds:.2f} s; peak memory "
                     f"{peak_memory() / 1e6:,.0f} MB"
                 )
-                store.commit(model=inputs.checkpoint.name)
+                blocks = {"num_hidden_layers": inputs.spec.num_layers}
+                store.commit(model=inputs.checkpoint.name, config_extra=blocks)
                 log.say("complete")
     return Extraction(
         path=config.out,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from spectra.pipeline import ModelRun as ModelRun
     from spectra.pipeline import run as run
     from spectra.record import Record as Record
+    from spectra.results import LayerPoint as LayerPoint
+    from spectra.results import LayerProfile as LayerProfile
     from spectra.results import ModelResult as ModelResult
     from spectra.results import PoolMetrics as PoolMetrics
     from spectra.results import Results as Results
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 _HOME = {
     "BatchedRecord": "batched",
     "Convention": "statistics",
+    "LayerPoint": "results",
+    "LayerProfile": "results",
     "ModelResult": "results",
     "ModelRun": "pipeline",
     "Moments": "moments",

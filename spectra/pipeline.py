@@ -32,16 +32,18 @@ from spectra.outputs import (
     COLUMNS,
     INFLUENCE_COLUMNS,
     INFLUENCES_FILE,
+    LAYERS_FILE,
     TABLE_FILE,
     Head,
     PoolRecords,
     SweepOptions,
     check_space,
     commit,
-    csv_table,
+    csv_lines,
     documents,
     influence_rows,
     jackknife_head,
+    layer_profile,
     pool_records,
     pool_rows,
     rounding_warnings,
@@ -156,11 +158,12 @@ class _Gathered:
 
     warnings: list[str]
     files: dict[str, bytes] = field(default_factory=dict)
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    influences: list[tuple[Any, ...]] = field(default_factory=list)
+    table: list[bytes] = field(default_factory=lambda: [csv_lines([COLUMNS])])
+    influences: list[bytes] = field(default_factory=lambda: [csv_lines([INFLUENCE_COLUMNS])])
     errors: list[float] = field(default_factory=list)
     repairs: Counter[Fault] = field(default_factory=Counter)
     exhausted: dict[str, list[int]] = field(default_factory=dict)
+    heads: dict[tuple[int, str], Head] = field(default_factory=dict)
     records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
     matched: dict[tuple[int, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
 
@@ -220,9 +223,7 @@ def _run_model(
                     gathered.warnings += rounding_warnings(layer.index, pool, whole, result.stored)
                     _add_pool(gathered, prepared, layer, left_out, result, made, config, mode)
             gathered.warnings += _nonfinite_warnings(layer, left_out, results, locate)
-    gathered.files[TABLE_FILE] = csv_table(COLUMNS, gathered.rows)
-    if config.influences:
-        gathered.files[INFLUENCES_FILE] = csv_table(INFLUENCE_COLUMNS, gathered.influences)
+    _add_whole_files(gathered, prepared, config)
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
     provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)
@@ -260,16 +261,31 @@ def _add_pool(
     pool, model = result.plan.rows.pool, prepared.artifact.config.model
     gathered.records[layer.index, pool] = made.records
     gathered.matched[layer.index, pool] = made.matched
-    contents = _pool_documents(prepared, layer, left_out, result, made, config, mode)
-    gathered.rows += pool_rows(contents)
+    head = _head(prepared, layer, left_out, result, config, mode)
+    gathered.heads[layer.index, pool] = head
+    sweep = SweepOptions(result.plan.counts, config.repeats, config.seed, pool, config.sampling)
+    contents = documents(head, result.plan.rows.atoms, made, sweep, config.depth)
+    gathered.table.append(csv_lines(pool_rows(contents)))
     if config.influences:
         samples = prepared.artifact.index.samples
-        gathered.influences += influence_rows(model, layer.index, result, made, samples)
+        rows = influence_rows(model, layer.index, result, made, samples)
+        gathered.influences.append(csv_lines(rows))
     gathered.errors += result.checked.values()
     primary = layer.index == prepared.artifact.config.layer
     folder = f"pool_{pool}" if primary else f"layer_{layer.index}/pool_{pool}"
     for name, content in contents.items():
         gathered.files[f"{folder}/{name}"] = strict_json.dumps(content).encode()
+
+
+def _add_whole_files(gathered: _Gathered, prepared: Prepared, config: RunConfig) -> None:
+    """What a run has once, beside the files of its layers and pools."""
+    if len(prepared.layers) > 1:
+        blocks = prepared.artifact.config.num_hidden_layers
+        profile = layer_profile(gathered.heads, gathered.records, blocks)
+        gathered.files[LAYERS_FILE] = strict_json.dumps(profile).encode()
+    gathered.files[TABLE_FILE] = b"".join(gathered.table)
+    if config.influences:
+        gathered.files[INFLUENCES_FILE] = b"".join(gathered.influences)
 
 
 def _provenance(
@@ -299,22 +315,20 @@ def _provenance(
     }
 
 
-def _pool_documents(
+def _head(
     prepared: Prepared,
     layer: Layer,
     left_out: LeftOut,
     result: PoolResult,
-    records: PoolRecords,
     config: RunConfig,
     mode: Mode,
-) -> dict[str, dict[str, Any]]:
-    """The pool's four files by name."""
-    artifact, rows = prepared.artifact, result.plan.rows
-    head = Head(
-        artifact.config.model,
+) -> Head:
+    """What the pool's four files share."""
+    return Head(
+        prepared.artifact.config.model,
         layer.index,
         layer.final_norm,
-        rows.pool,
+        result.plan.rows.pool,
         result.plan.dim,
         config.chosen.asdict(),
         mode,
@@ -324,10 +338,6 @@ def _pool_documents(
         if config.weighs
         else None,
     )
-    sweep = SweepOptions(
-        result.plan.counts, config.repeats, config.seed, rows.pool, config.sampling
-    )
-    return documents(head, rows.atoms, records, sweep, config.depth)
 
 
 def fault_warnings(layer: int, found: LayerResult) -> list[str]:

@@ -24,9 +24,9 @@ from tests.artifact_files import TOKENS, rows, samples, write_tiny
 
 OLD, NEW = 0, 1
 MODEL = "tiny"
-_OLDER = spectra.RunConfig(pools=("all", "mean"), counts=(4,), repeats=1, num_bins=2)
-CONFIGS = (_OLDER, replace(_OLDER, pools=("all",), seed=1))
-"""Of a run's versions: the older has a pool more, and another seed."""
+_OLDER = spectra.RunConfig(layers="all", pools=("all",), counts=(4,), repeats=1, num_bins=2)
+CONFIGS = (_OLDER, replace(_OLDER, layers=(), seed=1))
+"""Of a run's versions: the older has a layer and a profile more, and another seed."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def run_writer(runs: list[Run]) -> Writer:
             model = spectra.load(path)[MODEL]
         except (MissingFileError, ResultsNotFoundError):
             return None
-        assert len(list(model.every_pool())) == len(model.pools)
         version = int(model.run["seed"])
+        assert len(list(model.every_pool())) == len(model.layers) == (2, 1)[version]
         for name, content in runs[version].files.items():
             assert (path / MODEL / name).read_bytes() == content
         return version

@@ -187,6 +187,7 @@ def test_config_has_the_fields_of_the_layout(made: Made) -> None:
         "num_tokens": sum(sample["num_tokens"] for sample in samples),
         "num_samples": len(TRACES),
         "num_steps": sum(len(trace.steps) for trace in TRACES),
+        "num_hidden_layers": BLOCKS,
         "extraction": config["extraction"],
     }
     assert [(entry["index"], entry["final_norm"]) for entry in config["layers"]] == [

@@ -288,9 +288,10 @@ def test_nested_lists_are_arrays_and_complex_numbers_are_not_real() -> None:
 def test_the_public_interface() -> None:
     assert set(dir(spectra)) >= set(spectra.__all__)
     assert sorted(spectra.__all__) == [
-        "BatchedRecord", "Convention", "ModelResult", "ModelRun", "Moments", "PoolMetrics",
-        "Record", "Results", "Routes", "RunConfig", "STATUSES", "UnresolvedSpectrumWarning",
-        "__version__", "batched_metrics", "load", "metrics", "routes", "run",
+        "BatchedRecord", "Convention", "LayerPoint", "LayerProfile", "ModelResult", "ModelRun",
+        "Moments", "PoolMetrics", "Record", "Results", "Routes", "RunConfig", "STATUSES",
+        "UnresolvedSpectrumWarning", "__version__", "batched_metrics", "load", "metrics", "routes",
+        "run",
     ]  # fmt: skip
     for name in spectra.__all__:
         assert getattr(spectra, name) is not None

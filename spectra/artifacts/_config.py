@@ -21,7 +21,7 @@ STORAGE_DTYPES = ("bfloat16", "float16", "float32")
 
 CONFIG_FIELDS = frozenset(
     {"model", "layer", "saved_layers", "hidden_dim", "storage_dtype", "format_version"}
-    | {"num_tokens", "num_samples", "num_steps", "shards", "layers"}
+    | {"num_tokens", "num_samples", "num_steps", "num_hidden_layers", "shards", "layers"}
 )
 
 
@@ -37,6 +37,7 @@ def parse_config(raw: JSON, where: str) -> Config:
     num_tokens = record.integer("num_tokens")
     layer = record.integer("layer")
     layers = _layers(record, layer, num_tokens)
+    blocks = _num_hidden_layers(record, layers)
     return Config(
         model=record.text("model"),
         layer=layer,
@@ -46,6 +47,7 @@ def parse_config(raw: JSON, where: str) -> Config:
         num_tokens=num_tokens,
         num_samples=record.integer_or_none("num_samples") or 0,
         num_steps=record.integer_or_none("num_steps") or 0,
+        num_hidden_layers=blocks,
         layers=layers,
         format_version=version,
         extra=record.others(CONFIG_FIELDS),
@@ -88,6 +90,17 @@ def _storage_dtype(record: Fields) -> str:
             f"{', '.join(STORAGE_DTYPES)}."
         )
     return name
+
+
+def _num_hidden_layers(record: Fields, layers: tuple[Layer, ...]) -> int | None:
+    blocks = record.integer_or_none("num_hidden_layers")
+    if blocks is not None and blocks < max(1, layers[-1].index):
+        raise LayerMismatchError(
+            f"{record.where}: num_hidden_layers is {blocks}, and layer {layers[-1].index} is "
+            "saved. Layer k is the state after block k: expected at least as many blocks as the "
+            "highest layer's number, or the field left out."
+        )
+    return blocks
 
 
 def _saved_layers(record: Fields, primary: int, layers: tuple[Layer, ...]) -> tuple[int, ...]:

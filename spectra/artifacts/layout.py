@@ -51,7 +51,8 @@ class Config:
     """config.json: `layer` is the primary one, `layers` every saved one by rising index.
 
     `storage_dtype` is "bfloat16", "float16" or "float32"; `hidden_dim` the width of a row;
-    `extra` the fields that this reader does not know, kept to be written back.
+    `num_hidden_layers` how many blocks the model has, None where the file does not say; `extra` the
+    fields that this reader does not know, kept to be written back.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Config:
     num_samples: int
     num_steps: int
     layers: tuple[Layer, ...]
+    num_hidden_layers: int | None = None
     format_version: int = FORMAT_VERSION
     extra: JSONObject = field(default_factory=_no_extra)
 

@@ -96,11 +96,11 @@ def compared(a: Path, b: Path, rtol: float) -> list[tuple[str, Pair]]:
 
 def _files(side: Path) -> dict[str, Path]:
     """The metric files of a directory by relative name, or the file itself under its own name."""
-    from spectra.outputs import FILES
+    from spectra.outputs import FILES, LAYERS_FILE
 
     if not side.is_dir():
         return {side.name: side}
-    found = sorted(path for path in side.rglob("*.json") if path.name in FILES)
+    found = sorted(path for path in side.rglob("*.json") if path.name in (*FILES, LAYERS_FILE))
     if not found:
         raise MissingFileError(
             f"{side} holds no metric file ({', '.join(FILES)}), nor does a directory in it. "
@@ -111,9 +111,10 @@ def _files(side: Path) -> dict[str, Path]:
 
 def _unfinished(side: Path) -> list[Path]:
     """The model directories under `side` without the run.json that a run writes last."""
-    from spectra.outputs import RUN_FILE
+    from spectra.outputs import FILES, RUN_FILE
 
-    folders = {path.parent.parent for path in _files(side).values()} if side.is_dir() else set()
+    files = _files(side).values() if side.is_dir() else ()
+    folders = {path.parent.parent for path in files if path.name in FILES}
     roots = {folder.parent if folder.name.startswith("layer_") else folder for folder in folders}
     return sorted(root for root in roots if not (root / RUN_FILE).exists())
 

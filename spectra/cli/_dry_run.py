@@ -16,6 +16,7 @@ from spectra.engine import RunConfig
 from spectra.outputs import (
     FILES,
     INFLUENCES_FILE,
+    LAYERS_FILE,
     RUN_FILE,
     TABLE_FILE,
     check_space,
@@ -72,7 +73,8 @@ def _writes(prepared: Prepared, config: RunConfig) -> list[str]:
     ]
     names = [f"{folder}/{file}" for folder in folders for file in FILES]
     tables = [TABLE_FILE, INFLUENCES_FILE] if config.influences else [TABLE_FILE]
-    return [*names, *tables, RUN_FILE]
+    profile = [LAYERS_FILE] if len(prepared.layers) > 1 else []
+    return [*names, *profile, *tables, RUN_FILE]
 
 
 def _text(model: dict[str, Any]) -> str:

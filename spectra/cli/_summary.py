@@ -38,6 +38,7 @@ def closing(run: ModelRun) -> str:
     pools, layers = ({key[part] for key in run.records} for part in (1, 0))
     where = f"Results: {run.out}/ (4 metric files for each of {len(pools)} pools"
     where += f" and {len(layers)} layers" if len(layers) > 1 else ""
+    where += ", layer_profile.json" if len(layers) > 1 else ""
     where += ", metrics.csv, run.json)"
     if run.accuracy.mode == "fast":
         where += f"\n{_fast(run.accuracy)}"

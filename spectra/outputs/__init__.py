@@ -20,8 +20,11 @@ from spectra.outputs.groups import pool_records as pool_records
 from spectra.outputs.groups import sampled_metrics as sampled_metrics
 from spectra.outputs.influences import INFLUENCE_COLUMNS as INFLUENCE_COLUMNS
 from spectra.outputs.influences import influence_rows as influence_rows
+from spectra.outputs.layers import LAYERS_FILE as LAYERS_FILE
+from spectra.outputs.layers import layer_profile as layer_profile
 from spectra.outputs.space import check_space as check_space
 from spectra.outputs.space import expected_bytes as expected_bytes
 from spectra.outputs.table import COLUMNS as COLUMNS
+from spectra.outputs.table import csv_lines as csv_lines
 from spectra.outputs.table import csv_table as csv_table
 from spectra.outputs.table import pool_rows as pool_rows

@@ -13,6 +13,7 @@ from spectra.atomic import sweep, write_together
 from spectra.errors import InputError
 from spectra.lock import locked
 from spectra.outputs.documents import FILES
+from spectra.outputs.layers import LAYERS_FILE
 
 RUN_FILE = "run.json"
 LOCK_FILE = "run.lock"
@@ -48,9 +49,9 @@ def commit(out: Path, files: Mapping[str, bytes], run: Mapping[str, Any]) -> Non
 
 
 def is_output_name(name: str) -> bool:
-    """Whether a run writes this relative name: [layer_<L>/]pool_<p>/<file> or one of its tables."""
+    """Whether a run writes this relative name: [layer_<L>/]pool_<p>/<file>, or one at the top."""
     parts = PurePosixPath(name).parts
-    if parts in ((TABLE_FILE,), (INFLUENCES_FILE,)):
+    if parts in ((TABLE_FILE,), (INFLUENCES_FILE,), (LAYERS_FILE,)):
         return True
     if parts[:1] and parts[0].startswith("layer_") and parts[0][6:].isdecimal():
         parts = parts[1:]
@@ -61,7 +62,7 @@ def output_files(out: Path) -> set[str]:
     """The relative names of all files under `out` that a run writes, run.json aside."""
     return {
         str(file.relative_to(out))
-        for pattern in ("*.csv", "pool_*/*.json", "layer_*/pool_*/*.json")
+        for pattern in ("*.csv", LAYERS_FILE, "pool_*/*.json", "layer_*/pool_*/*.json")
         for file in out.glob(pattern)
         if is_output_name(str(file.relative_to(out)))
     }

@@ -15,17 +15,25 @@ RECORD_BYTES = 6000
 POINT_BYTES = 300
 """A count of a sweep's curve, with its part of the table."""
 
+PROFILE_BYTES = 1200
+"""A layer of a group in layer_profile.json."""
+
 INFLUENCE_BYTES = 150
 """A trace's line in the table of influences, for each group and pool."""
 
 
 def expected_bytes(plans: Sequence[PoolPlan], traces: int) -> int:
-    """About what the pools' files will take; `traces` where influences are written, else 0."""
-    total = 0
+    """About what the pools' files will take; `traces` where influences are written, else 0.
+
+    `plans` are of every layer and pool: of several layers there is a profile, too.
+    """
+    total, pools = 0, {plan.rows.pool for plan in plans}
+    profile = PROFILE_BYTES * (len(plans) > len(pools))
     for plan in plans:
         atoms = plan.rows.atoms
         groups = len(atoms.basic_groups()) + len(atoms.depth_groups())
         points = len({(s.group, count) for s in plan.samples for count in s.counts})
+        total += len(atoms.sweep_groups()) * profile
         total += groups * (RECORD_BYTES + INFLUENCE_BYTES * traces) + points * POINT_BYTES
     return total
 

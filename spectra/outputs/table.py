@@ -22,9 +22,13 @@ ROUTE_METRICS = ("effective_rank", "alpha_req", "alpha_req_r2")
 
 def csv_table(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> bytes:
     """CSV of the rows under `columns`: UTF-8, line feeds, empty where there is no value."""
+    return csv_lines([tuple(columns)]) + csv_lines(rows)
+
+
+def csv_lines(rows: Iterable[tuple[Any, ...]]) -> bytes:
+    """The same without a heading: a line a row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
     writer.writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue().encode("utf-8", "backslashreplace")
 

@@ -1,4 +1,4 @@
-"""A pool's four documents, group by group: the way back from the files' nesting."""
+"""A run's documents, group by group: the way back from the files' nesting."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ def curves(document: Entry) -> Iterator[tuple[Group, list[Entry]]]:
             yield Group("segment", name), points
         else:
             yield Group("category", None, name.removeprefix(CATEGORY_PREFIX)), points
+
+
+def profile_entries(pool: Entry) -> Iterator[tuple[Group, list[Entry]]]:
+    """Of a pool in layer_profile.json, the points of each group, in file order."""
+    yield Group("global"), pool["global"]
+    for segment, points in pool["segments"].items():
+        yield Group("segment", segment), points
+    for category, points in pool["categories"].items():
+        yield Group("category", None, category), points
 
 
 def matched_kinds(document: Entry) -> Iterator[tuple[str, Entry]]:

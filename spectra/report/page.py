@@ -142,6 +142,9 @@ def _key(figure: Figure, chosen: dict[str, Any]) -> str:
 def _counts(models: Sequence[Shown], layer: int | str, pool: str) -> Iterator[str]:
     """Of each model that has the layer and pool, its rows (of every pool if none) and traces."""
     for one in models:
+        if layer == "":
+            yield from _counts_by_layer(one, pool)
+            continue
         number = layer if isinstance(layer, int) and layer != PRIMARY else one.result.primary
         names = [name for name in one.result.pools if (number, name) in one.result.folders]
         wholes = {
@@ -152,8 +155,25 @@ def _counts(models: Sequence[Shown], layer: int | str, pool: str) -> Iterator[st
         if wholes:
             rows = ", ".join(f"{whole.num_rows:,} (pool {name})" for name, whole in wholes.items())
             traces = {whole.num_traces for whole in wholes.values()} - {None}
-            place = "" if layer == "" else f", layer {number}"
-            yield f"{one.name}{place}: n = {rows}" + "".join(f" in {t:,} traces" for t in traces)
+            yield f"{one.name}, layer {number}: n = {rows}" + "".join(
+                f" in {t:,} traces" for t in traces
+            )
+
+
+def _counts_by_layer(one: Shown, pool: str) -> Iterator[str]:
+    """Of a model with several layers and the pool, its rows and traces in each of them."""
+    if one.profile is not None and pool in one.profile.pools:
+        wholes = [point.record for point in one.profile.points(pool)]
+        rows = _range([whole.num_rows for whole in wholes])
+        traces = [whole.num_traces for whole in wholes if whole.num_traces is not None]
+        text = f"{one.name}: n = {rows} (pool {pool})"
+        text += f" in {_range(traces)} traces" if traces else ""
+        yield f"{text} in each of {len(wholes)} layers"
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _provenance(one: Shown) -> dict[str, Any]:

@@ -121,14 +121,36 @@ def route_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
                         }
 
 
-def layer_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
-    """All rows and the segments, in every layer that was measured."""
+def pool_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
+    """All rows and the segments by pooling."""
     for shown in models:
-        for pool in shown.result.every_pool():
+        for pool in shown.pools():
             for group, record in pool.records.items():
                 if group.kind in ("global", "segment"):
                     rest = {"rows": record.num_rows, **of_record(record)}
                     yield {**head(shown, pool), **named(group, names), **rest}
+
+
+def layer_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:
+    """All rows, the segments and the categories in every layer, of models run in several."""
+    for shown in models:
+        profile = shown.profile
+        if profile is None:
+            continue
+        for pool in profile.pools:
+            for group, points in profile.groups(pool):
+                for point in points:
+                    yield {
+                        "model": shown.name,
+                        "layer": point.layer,
+                        "relative_depth": point.relative_depth,
+                        "num_hidden_layers": profile.num_hidden_layers,
+                        "final_norm": point.final_norm,
+                        "pool": pool,
+                        **named(group, names),
+                        "rows": point.record.num_rows,
+                        **of_record(point.record),
+                    }
 
 
 def influence_rows(models: Sequence[Shown], names: Names) -> Iterator[Fields]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from spectra.errors import UsageError
 from spectra.printable import Names
-from spectra.results import ModelResult, PoolMetrics, Results
+from spectra.results import LayerProfile, ModelResult, PoolMetrics, Results
 
 MODELS = 6
 """Most models of a page: as many as there are colours that everyone can tell apart."""
@@ -31,6 +31,11 @@ class Shown:
     name: str
     result: ModelResult
     detailed: tuple[int, ...]
+
+    @property
+    def profile(self) -> LayerProfile | None:
+        """The model through all layers; None where it was run in one."""
+        return self.result.layer_profile if len(self.result.layers) > 1 else None
 
     def pools(self) -> Iterator[PoolMetrics]:
         """The pools of the detailed layers."""

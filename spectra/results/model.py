@@ -12,8 +12,9 @@ from spectra.errors import UsageError
 from spectra.outputs import COLUMNS
 from spectra.printable import printable
 from spectra.results.frame import frame
+from spectra.results.layers import LayerProfile
 from spectra.results.pool import PoolMetrics
-from spectra.results.read import Folders, pool_documents
+from spectra.results.read import Folders, pool_documents, profile_document
 
 Library = Literal["polars", "pandas"]
 
@@ -33,6 +34,7 @@ class ModelResult:
     primary: int
     folders: Folders = field(repr=False)
     _read: dict[tuple[int, str], PoolMetrics] = field(default_factory=dict, repr=False)
+    _profile: list[LayerProfile] = field(default_factory=list, repr=False)
 
     @property
     def name(self) -> str:
@@ -71,6 +73,24 @@ class ModelResult:
             read = partial(pool_documents, self.path, self.folders[key], self.run)
             self._read[key] = read(PoolMetrics)
         return self._read[key]
+
+    @property
+    def layer_profile(self) -> LayerProfile:
+        """Each group's metrics through the layers; read once.
+
+        Raises:
+            UsageError: the run measured one layer.
+            InputError: layer_profile.json is missing, or is not the one that the run wrote.
+        """
+        if len(self.layers) == 1:
+            raise UsageError(
+                f"{self.path} has results of layer {self.layers[0]} alone. Expected several for a "
+                "profile: run it again with --layers all, or with a list of layers."
+            )
+        if not self._profile:
+            document = profile_document(self.path, self.run, self.folders)
+            self._profile.append(LayerProfile(document))
+        return self._profile[0]
 
     def every_pool(self) -> Iterator[PoolMetrics]:
         """All pools of all layers, in the run's order."""

@@ -12,10 +12,10 @@ from spectra import strict_json
 from spectra.errors import ResultsChangedError, ResultsFormatError
 from spectra.files import read_capped
 from spectra.json_fields import show
-from spectra.outputs import FILES, RUN_FILE
+from spectra.outputs import FILES, LAYERS_FILE, RUN_FILE
 from spectra.outputs.commit import is_output_name
 from spectra.outputs.documents import FORMAT_VERSION
-from spectra.results.shape import check_documents, check_run
+from spectra.results.shape import check_documents, check_profile, check_run
 
 Folders: TypeAlias = Mapping[tuple[int, str], str]
 """Layer and pool to the folder of their files, relative to the run's directory."""
@@ -76,6 +76,23 @@ def pool_documents(
     check_documents(path / folder, documents)
     with _shape(path / folder):
         return make(documents)
+
+
+def profile_document(path: Path, run: Mapping[str, Any], folders: Folders) -> dict[str, Any]:
+    """layer_profile.json of a run of several layers.
+
+    Raises:
+        ResultsChangedError: it is not the one that the run wrote.
+        ResultsFormatError: it has not the shape of its kind, or is of other layers or pools.
+    """
+    if LAYERS_FILE not in run["outputs"]:
+        raise ResultsFormatError(
+            f"{path / RUN_FILE}: outputs lists files of several layers and no {LAYERS_FILE}. It "
+            "was changed after its run, or another version wrote it: run it again."
+        )
+    document: dict[str, Any] = _document(path, LAYERS_FILE, run)
+    check_profile(path / LAYERS_FILE, document, folders)
+    return document
 
 
 def _document(path: Path, name: str, run: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The shape of run.json and of the four metric files: every field that is read back.
+"""The shape of run.json and of the metric files: every field that is read back.
 
 run.json tells of a file that was changed; whoever changes both may write anything. So types are
 compared exactly, and numbers bounded so that no sum or square of them overflows. Fields that are
@@ -7,7 +7,7 @@ not listed may be there and may be anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -15,6 +15,8 @@ from spectra.errors import ResultsFormatError
 from spectra.json_fields import MAX_INTEGER, show
 from spectra.outputs import FILES
 from spectra.outputs.groups import ROUTES
+from spectra.outputs.layers import OF_A_LAYER
+from spectra.outputs.walk import profile_entries
 from spectra.statistics import METRICS
 
 LARGEST = 1e150
@@ -42,6 +44,32 @@ def check_documents(folder: Path, documents: Mapping[str, Any]) -> None:
                     f"{field} is {show(documents[name][field])}, and {show(first[field])} in "
                     f"{FILES[0]}; expected one {field} for the four files",
                 )
+
+
+def check_profile(file: Path, document: Any, of: Collection[tuple[int, str]]) -> None:
+    """Raise `ResultsFormatError` unless layer_profile.json has its shape.
+
+    `of` are the layers and pools that the run's other files are of.
+    """
+    _checked(file, _PROFILE, document)
+    layers = _places(document["layers"])
+    numbers = [layer for layer, *_ in layers]
+    told = {(layer, pool) for layer in numbers for pool in document["pools"]}
+    if told != set(of) or numbers != sorted(set(numbers)):
+        raise _format_error(
+            file, "layers or pools are not those of the other files, each layer once and rising"
+        )
+    for pool, parts in document["pools"].items():
+        for group, points in profile_entries(parts):
+            if _places(points) != layers:
+                raise _format_error(
+                    file, f"pool {show(pool)}, {group!a}: the points are not of the file's layers"
+                )
+
+
+def _places(entries: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Which layers, and what is told of them."""
+    return [tuple(one[name] for name in OF_A_LAYER) for one in entries]
 
 
 def _checked(file: Path, check: Check, value: Any) -> None:
@@ -189,19 +217,20 @@ _HEAD: Mapping[str, Check] = {
 _TRACES = _or_null(
     _list_of(_record({"sample_id": _text, "num_rows": _whole(), "rankme": _NUMBER}))
 )  # fmt: skip
+_MEASURED: Mapping[str, Check] = {
+    **dict.fromkeys(METRICS, _NUMBER),
+    "num_rows": _whole(),
+    "num_tokens": _COUNT,
+    "num_steps": _COUNT,
+    "num_traces": _COUNT,
+    "rank_ceiling": _whole(),
+    "se": _ERRORS,
+    "status": _text,
+    "reason": _or_null(_text),
+    "method": _or_null(_text),
+}
 _GROUP = _record(
-    {
-        **dict.fromkeys(METRICS, _NUMBER),
-        "num_rows": _whole(),
-        "num_tokens": _COUNT,
-        "num_steps": _COUNT,
-        "num_traces": _COUNT,
-        "rank_ceiling": _whole(),
-        "se": _ERRORS,
-        "status": _text,
-        "reason": _or_null(_text),
-        "method": _or_null(_text),
-    },
+    _MEASURED,
     {
         "num_blocks": _COUNT,
         "diagnostics": _or_null(_record({}, {"influential_traces": _TRACES})),
@@ -301,4 +330,22 @@ _SHAPES: Mapping[str, Check] = dict(
         ),
         strict=True,
     )
+)
+
+# ---- layer_profile.json -----------------------------------------------------------------------
+
+_LAYER = {"layer": _whole(), "relative_depth": _NUMBER, "final_norm": _or_null(_truth)}
+_POINTS = _list_of(_record({**_LAYER, **_MEASURED, "num_blocks": _COUNT}))
+_PROFILE = _record(
+    {
+        **{name: check for name, check in _HEAD.items() if name not in ("pool", *OF_A_LAYER)},
+        "left_out": _list_of(_LEFT_OUT),
+        "num_hidden_layers": _or_null(_whole(1)),
+        "layers": _list_of(_record(_LAYER)),
+        "pools": _map_of(
+            _record(
+                {"global": _POINTS, "segments": _map_of(_POINTS), "categories": _map_of(_POINTS)}
+            )
+        ),
+    }
 )

@@ -16,7 +16,7 @@ from spectra.report.values import METRICS, Fields
 def figures(models: Sequence[Shown], names: Names) -> tuple[list[Figure], list[Choice]]:
     """Every chart that the models have values for, in the order of the page, and its choices."""
     shown = [one.name for one in models]
-    by_group, by_layer = (list(of(models, names)) for of in (rows.group_rows, rows.layer_rows))
+    by_group = list(rows.group_rows(models, names))
     chosen = choices(models, by_group)
     pools = [value for one in chosen if one.name == "pool" for value, _ in one.options]
     found = []
@@ -31,12 +31,10 @@ def figures(models: Sequence[Shown], names: Names) -> tuple[list[Figure], list[C
     by_route = list(rows.route_rows(models, names))
     if any(row["effective_rank"] is not None for row in by_route):
         found.append(routes.figure(shown, by_route, groups.order(by_group)))
-    if len(pools) > 1 and _any(by_layer):
-        detailed = {(one.name, layer) for one in models for layer in one.detailed}
-        kept = [row for row in by_layer if (row["model"], row["layer"]) in detailed]
-        found.append(overviews.pools(shown, kept, pools))
-    if any(len(one.result.layers) > 1 for one in models) and _any(by_layer):
-        found.append(overviews.layers(shown, by_layer))
+    if len(pools) > 1 and _any(by_pool := list(rows.pool_rows(models, names))):
+        found.append(overviews.pools(shown, by_pool, pools))
+    if _any(by_layer := list(rows.layer_rows(models, names))):
+        found.append(lines.layers(shown, by_layer))
     if strongest := list(rows.influence_rows(models, names)):
         found.append(influences.figure(shown, strongest))
     return [one.starting(chosen) for one in found], chosen

@@ -1,8 +1,10 @@
-"""Profiles over relative depth and curves over counts: a line for each group, some in colour."""
+"""Over relative depth, counts and layers: a line for each group, some in colour."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import altair as alt
 
@@ -69,8 +71,62 @@ def sweep(models: list[str], rows: Sequence[Fields]) -> Figure:
     )
 
 
-def _lines(models: list[str], x: alt.X, *tips: tuple[str, str]) -> alt.LayerChart:
-    rows = alt.Chart(ROWS).transform_filter(IN_POOL).transform_filter(IN_LAYER)
+def layers(models: list[str], rows: Sequence[Fields]) -> Figure:
+    """Metrics over the layers; over their place in the model where models differ in depth."""
+    by_place = _differ_in_depth(rows)
+    if by_place:
+        ticks = [number / 10 for number in range(11)]
+        x = alt.X("relative_depth:Q", title="layer / number of blocks")
+        x = x.scale(domain=[0, 1]).axis(values=ticks)
+    else:
+        x = alt.X("layer:Q", title="layer").scale(nice=False, zero=False, padding=12)
+        x = x.axis(tickMinStep=1, format="d")
+    tips = (
+        ("layer:Q", "layer"),
+        ("relative_depth:Q", "layer / number of blocks"),
+        ("final_norm:N", "after the final norm"),
+    )
+    return Figure.of(
+        _lines(models, x, *tips, every_layer=True),
+        rows,
+        name="layers",
+        title="Through the layers",
+        about=" ".join([*_about_layers(rows, several=len(models) > 1, by_place=by_place), _FOCUS]),
+        alternative="Lines over layers with bands; the data behind them can be downloaded.",
+    )
+
+
+def _differ_in_depth(rows: Sequence[Fields]) -> bool:
+    """Whether all models' numbers of blocks are known, and differ."""
+    blocks = {row["model"]: row["num_hidden_layers"] for row in rows}
+    return None not in blocks.values() and len(set(blocks.values())) > 1
+
+
+def _about_layers(rows: Sequence[Fields], *, several: bool, by_place: bool) -> Iterator[str]:
+    yield "Layer 0 is the embeddings, layer k the state after block k."
+    if by_place:
+        yield "The models differ in depth, so a layer stands at its number over that of the blocks."
+    elif several:
+        yield "Where models differ in depth, layers of one number are not at one place in them."
+    counts: defaultdict[Any, set[int]] = defaultdict(set)
+    norms: defaultdict[Any, set[bool | None]] = defaultdict(set)
+    for row in rows:
+        counts[row["model"], row["pool"], row["group"]].add(row["rows"])
+        norms[row["model"]].add(row["final_norm"])
+    if any(len(found) > 1 for found in counts.values()):
+        yield "Tokens were left out layer by layer, so a group's rows differ between layers."
+    else:
+        yield "A group has the same rows in every layer; groups differ in rows."
+    if any(len(found) > 1 for found in norms.values()):
+        yield "The final norm was applied to some layers and not to others (point at one to see)."
+
+
+def _lines(
+    models: list[str], x: alt.X, *tips: tuple[str, str], every_layer: bool = False
+) -> alt.LayerChart:
+    rows = alt.Chart(ROWS).transform_filter(IN_POOL)
+    rows = rows if every_layer else rows.transform_filter(IN_LAYER)
+    choices = ("pool", *(() if every_layer else ("layer",)), "metric", "group")
     base = series(metric_fields(rows)).encode(x, detail=["model:N", "group:N"])
     y = alt.Y("value:Q", title=None).scale(zero=False)
     tooltip = tooltips(
@@ -91,6 +147,6 @@ def _lines(models: list[str], x: alt.X, *tips: tuple[str, str]) -> alt.LayerChar
             focus.mark_line(strokeWidth=2).encode(y, *dashes),
             focus.mark_point(filled=True, size=40, opacity=1).encode(y, tooltip=tooltip),
         )
-        .add_params(*chosen("pool", "layer", "metric", "group"))
+        .add_params(*chosen(*choices))
         .properties(height=_HEIGHT, title=METRIC_TITLE)
     )

@@ -1,4 +1,4 @@
-"""The step poolings side by side, and the layers where there are several."""
+"""The step poolings side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import altair as alt
 
 from spectra.report.charts._style import (
     IN_LAYER,
-    IN_POOL,
     INTERVAL_TIPS,
     METRIC_TITLE,
     ROWS,
@@ -42,27 +41,6 @@ def pools(models: list[str], rows: Sequence[Fields], names: Sequence[str]) -> Fi
         about="Pool “all” has every token's state; “mean”, “first” and “last” have one row a step, "
         "so fewer rows, which alone makes the rank smaller. Bars are 95 % intervals.",
         alternative="Dots with intervals for each pooling.",
-    )
-
-
-def layers(models: list[str], rows: Sequence[Fields]) -> Figure:
-    """All rows and the segments by layer."""
-    base = _base(alt.Chart(ROWS).transform_filter(IN_POOL), models).encode(
-        alt.X("layer:Q", title="layer")
-        .scale(nice=False, zero=False, padding=12)
-        .axis(tickMinStep=1, format="d"),
-        detail=["model:N", "series:N"],
-    )
-    lines = base.mark_line(strokeWidth=1.5).encode(alt.Y("value:Q", title=None).scale(zero=False))
-    chart = layered(lines, _bars(base), _points(base))
-    return Figure.of(
-        chart.add_params(*chosen("pool", "metric")).properties(height=_HEIGHT, title=METRIC_TITLE),
-        rows,
-        name="layers",
-        title="Through the layers",
-        about="Bars are 95 % intervals. Layers of different models compare by their place in the "
-        "model, not by their number, where the models differ in depth.",
-        alternative="Lines over layers with intervals.",
     )
 
 
