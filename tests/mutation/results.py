@@ -70,5 +70,5 @@ def _rehash(place: Place, rng: random.Random) -> None:
     place.write(RUN_FILE, text)
 
 
-LOADED = Subject("results", 1, _write, _load, _tables, _rehash)
-PAGE = Subject("page", 1, _write, _load, _page, _rehash)
+LOADED = Subject("results", 1, _write, _load, _tables, reseal=_rehash)
+PAGE = Subject("page", 1, _write, _load, _page, reseal=_rehash)
