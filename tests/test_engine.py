@@ -235,7 +235,7 @@ def test_a_run_compiles_a_handful_of_programs(tmp_path: Path) -> None:
     jax.clear_caches()
     program.cache_clear()
     jax.monitoring.register_event_duration_secs_listener(listen)
-    config = spectra.RunConfig(backend="cpu", layers="all")
+    config = spectra.RunConfig(backend="cpu", layers="all", counts=(16, 64), repeats=2, num_bins=3)
     spectra.run(src, tmp_path / "a", config)
     # One program for the records, one a route definition (centred, uncentred), one for how metrics
     # move with eigenvalues, whatever the number of layers, pools, groups and subsamples.

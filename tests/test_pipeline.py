@@ -93,8 +93,8 @@ def test_categories_beyond_the_cap_are_merged_and_counted(
 def test_run_json_names_every_file_by_its_hash_and_says_where_options_came_from(
     tmp_path: Path,
 ) -> None:
-    config = spectra.RunConfig(backend="cpu", seed=3)
-    src, sources = write_synthetic(tmp_path / "m"), {"seed": "given"}
+    config = replace(CONFIG, pools=spectra.RunConfig().pools, repeats=5, seed=3)
+    src, sources = write(tmp_path / "m", "aab"), {"seed": "given"}
     (run,) = spectra.run(src, tmp_path / "o", config, sources=sources)
     document = json.loads((run.out / "run.json").read_text())
     found = {

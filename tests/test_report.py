@@ -56,7 +56,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page on the real artifact, both layers."""
     root = tmp_path_factory.mktemp("real")
-    config = spectra.RunConfig(layers="all", counts=(64, 512, 4096), repeats=2)
+    config = spectra.RunConfig(layers="all", counts=(64, 512, 4096), repeats=1)
     spectra.run(shared(REAL), root / "out", config)
     write_report([root / "out"], root / "report.html")
     return root

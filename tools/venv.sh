@@ -78,9 +78,7 @@ if [ "$wanted" != "$present" ]; then
 fi
 echo "Installing $lock into $venv; the first time takes a minute or two" >&2
 rm -f "$stamp"
-# Wheels only: building a source archive would pull in build tools that no hash covers.
-"$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
-    --require-hashes --only-binary :all: -r "$lock"
+tools/install.sh "$venv" "$lock"
 "$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
     --no-deps --no-build-isolation --check-build-dependencies -e .
 echo "$key" >"$stamp"

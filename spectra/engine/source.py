@@ -15,6 +15,7 @@ from spectra.engine.collected import Collected, forms
 from spectra.engine.energies import Energies
 from spectra.engine.share import Share
 from spectra.engine.stream import Stream
+from spectra.finite import nonfinite_rows
 from spectra.grouping import Ints
 from spectra.linalg import F64
 
@@ -126,8 +127,9 @@ def pilot(reader: RowReader) -> F64:
     places = np.unique(
         np.linspace(0, reader.num_rows - 1, min(PILOT_ROWS, reader.num_rows)).astype(int)
     )
-    rows = np.stack([reader.read(int(p), int(p) + 1)[0] for p in places]).astype(np.float64)
-    finite = rows[np.isfinite(rows).all(axis=1)]
+    rows = np.stack([reader.read(int(p), int(p) + 1)[0] for p in places])
+    # Before they are widened, which tells of a NaN that damage made by a warning.
+    finite = np.delete(rows, nonfinite_rows(rows), axis=0).astype(np.float64)
     if len(finite) == 0:
         return np.zeros(reader.dim)
     return np.median(finite, axis=0).astype(np.float32).astype(np.float64)
