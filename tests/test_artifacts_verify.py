@@ -11,7 +11,7 @@ import pytest
 
 from spectra import errors
 from spectra.artifacts import NonFinite, open_artifact, verify_artifact
-from spectra.engine.evaluate import pilot
+from spectra.engine.source import pilot
 from tests.artifact_files import DIM, SHARDS, rows, write_tiny
 
 
