@@ -37,8 +37,8 @@ def main() -> int:
         measured.json_report(outfile=str(path))
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["files"]
     text, faults = judge({path: file["summary"] for path, file in found.items()})
-    print(text)
-    print("\n".join(faults), file=sys.stderr)
+    sys.stdout.write(f"{text}\n")
+    sys.stderr.write("".join(f"{fault}\n" for fault in faults))
     return 1 if faults else 0
 
 
