@@ -122,7 +122,9 @@ def overlap(backend: Backend, dim: int, rows: int, repeats: int, scratch: Path) 
 
         def multiply(found: Iterable[Block]) -> list[Sums]:
             lasting = RowStore(pool.lasting, dim, reader.dtype)
-            collector = Collector(pool, categories, lasting, reader.dtype, np.zeros(dim), backend)
+            collector = Collector(
+                *(pool, pool.stored(categories), lasting, reader.dtype, np.zeros(dim), backend)
+            )
             for block in found:
                 collector.add(block.rows, block.numbers)
             collector.finish()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from spectra.batched import BatchedRecord as BatchedRecord
     from spectra.engine import RunConfig as RunConfig
     from spectra.host_metrics import UnresolvedSpectrumWarning as UnresolvedSpectrumWarning
+    from spectra.jobs import merge as merge
+    from spectra.jobs import run_part as run_part
     from spectra.library import batched_metrics as batched_metrics
     from spectra.library import metrics as metrics
     from spectra.library import routes as routes
@@ -49,9 +51,11 @@ _HOME = {
     "UnresolvedSpectrumWarning": "host_metrics",
     "batched_metrics": "library",
     "load": "results",
+    "merge": "jobs",
     "metrics": "library",
     "routes": "library",
     "run": "pipeline",
+    "run_part": "jobs",
 }
 __all__ = [  # noqa: PLE0604 - the keys are strings
     "__version__",

@@ -228,6 +228,21 @@ class ResultsFormatError(InputError):
     """A run's record or metric file has not the shape that this version writes."""
 
 
+# ---- parts of a run (spectra.parts) -----------------------------------------------------------
+
+
+class PartsMissingError(InputError):
+    """Not all parts of a run are there to be merged."""
+
+
+class PartMismatchError(InputError):
+    """A part was collected from another source, or with other options or versions."""
+
+
+class PartFormatError(InputError):
+    """A part's file is cut short, or is none."""
+
+
 # ---- the hub (spectra.hub, spectra.artifacts) -------------------------------------------------
 
 

@@ -103,8 +103,9 @@ def _norms(reader: RowReader, progress: Progress) -> F64:
     with reader:
         for start in range(0, reader.num_rows, size):
             stop = min(start + size, reader.num_rows)
-            rows = reader.read(start, stop).astype(np.float64)
-            norms[start:stop] = np.linalg.norm(rows, axis=1)
+            with np.errstate(invalid="ignore"):  # widening a signalling NaN warns
+                rows = reader.read(start, stop).astype(np.float64)
+                norms[start:stop] = np.linalg.norm(rows, axis=1)
             progress("norms", stop, reader.num_rows)
     return norms
 

@@ -16,6 +16,7 @@ from spectra import strict_json
 from spectra.artifacts import Layer, Place, find_artifacts
 from spectra.backend import Backend, Mode, precision_advice, select_backend
 from spectra.engine import (
+    STREAMED,
     Clock,
     LayerResult,
     PoolResult,
@@ -49,6 +50,7 @@ from spectra.outputs import (
     rounding_warnings,
     run_lock,
 )
+from spectra.parts import Parts
 from spectra.preparation import Prepared, prepare
 from spectra.printable import printable
 from spectra.provenance import Accuracy, Stages, input_identity, versions
@@ -141,14 +143,13 @@ def run(
     """
     config = config or RunConfig()
     backend = select_backend(config.backend, config.precision)
-    advice = precision_advice(backend, config.precision)
-    origin = {"command": list(command), "options": _options(config, sources)}
+    origin = {"command": list(command), "options": options_record(config, sources)}
     places = output_directories(find_artifacts(src), Path(out))
     runs = []
     for place, target in places.items():
         clock = Clock() if profile else None
         with run_lock(target):
-            runs.append(_run_model(place, target, config, backend, advice, origin, progress, clock))
+            runs.append(run_model(place, target, config, backend, origin, progress, clock))
     return tuple(runs)
 
 
@@ -179,27 +180,31 @@ class _Gathered:
         return [record for records in self.records.values() for record in records.values()]
 
 
-def _run_model(
+def run_model(
     place: Place,
     out: Path,
     config: RunConfig,
     backend: Backend,
-    advice: Sequence[str],
     origin: dict[str, Any],
     progress: Progress,
     clock: Clock | None,
+    opened: Callable[[Path, Prepared, RunConfig, Backend], Parts] | None = None,
 ) -> ModelRun:
+    """Compute one model's files and write them; with `opened`, from parts in place of a pass.
+
+    The directory `out` is locked by the caller.
+    """
     stages, mode = Stages(), backend.mode
     with stages("plan"):
         prepared = prepare(place, config, backend, progress).without_steps()
         check_space(out, prepared.output_bytes(config))
+        parts = None if opened is None else opened(out, prepared, config, backend)
     progress("fetching", 0, 0)
     with stages("fetch"):
         prepared = prepared.fetched()
-    artifact = prepared.artifact
-    samples = artifact.index.samples
+    artifact, samples = prepared.artifact, prepared.artifact.index.samples
     locate = locator(samples)
-    gathered = _Gathered([*prepared.warnings, *advice])
+    gathered = _Gathered([*prepared.warnings, *precision_advice(backend, config.precision)])
     with ThreadPoolExecutor(1) as beside:
         dim = artifact.config.hidden_dim - len(set(config.drop_dims))
         compiled = beside.submit(compile_ahead, dim, config.chosen, backend.name)
@@ -208,8 +213,9 @@ def _run_model(
         ):
             reading = artifact.open_rows(layer, config.drop_dims)
             with reading as reader, stages(Profile.main):
+                source = STREAMED if parts is None else parts.layers[layer.index]
                 found = evaluate_layer(
-                    plan, reader, config, backend, progress, prepared.blocks, clock
+                    plan, reader, config, backend, progress, prepared.blocks, clock, source
                 )
             gathered.add_faults(layer.index, found)
             results = found.pools
@@ -227,6 +233,7 @@ def _run_model(
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
     provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)
+    provenance |= {} if parts is None else {"parts": parts.of}
     if clock is not None:
         provenance |= {"work_seconds": clock.asdict(), "solvers": clock.solvers()}
     with stages("write"):
@@ -373,7 +380,8 @@ def _nonfinite_warnings(
     ]
 
 
-def _options(config: RunConfig, sources: Mapping[str, str]) -> dict[str, Any]:
+def options_record(config: RunConfig, sources: Mapping[str, str]) -> dict[str, Any]:
+    """The options as run.json has them, each with where it came from."""
     return {
         name: {"value": value, "source": sources.get(name, "default")}
         for name, value in config.asdict().items()

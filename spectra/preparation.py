@@ -82,11 +82,17 @@ class Prepared:
 
 
 def prepare(
-    place: Place, config: RunConfig, backend: Backend, progress: Progress = lambda *_: None
+    place: Place,
+    config: RunConfig,
+    backend: Backend,
+    progress: Progress = lambda *_: None,
+    *,
+    whole: bool = True,
 ) -> Prepared:
     """Open one model directory and plan it for the backend.
 
-    Reads no states, nor fetches any, unless they decide what is left out.
+    Reads no states, nor fetches any, unless they decide what is left out. A run that is not
+    `whole`, being one part of it, need not fit the memory altogether.
     """
     artifact = open_artifact(place)
     samples = artifact.index.samples
@@ -108,7 +114,8 @@ def prepare(
             needed = needed.larger(_of_one_group(steps, dim, limit))
         elif config.half_sample:
             needed = needed.larger(limit.place(0, 4 * 8 * dim**2))
-        _check_memory(needed, limit, config, backend)
+        if whole:
+            _check_memory(needed, limit, config, backend)
         plans.append(plan)
     notes = (*artifact.warnings, *warnings)
     return Prepared(
@@ -130,16 +137,16 @@ def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backe
         fewer += ", or for no exact standard errors (--jackknife first-order or off)"
     if limit.device is not None and needed.device > limit.device:
         raise UsageError(
-            f"moments need at least {_megabytes(needed.device)} on {device_kind(backend)}, one "
-            f"pool and category at a time; {_megabytes(limit.device)} of its free memory are for "
+            f"moments need at least {megabytes(needed.device)} on {device_kind(backend)}, one "
+            f"pool and category at a time; {megabytes(limit.device)} of its free memory are for "
             "them. Expected more: end other programs there (or let JAX take a larger share of it: "
             f"XLA_PYTHON_CLIENT_MEM_FRACTION), {fewer}, or run with --backend cpu."
         )
     what = "rows and moments" if limit.device is None else "rows"
     given = "--max-memory" if config.max_memory else "60 % of the memory available here"
     raise UsageError(
-        f"{what} need at least {_megabytes(needed.host)}, one pool and category at a time; "
-        f"{given} is {_megabytes(limit.host)}. Expected more: give --max-memory, or {fewer}."
+        f"{what} need at least {megabytes(needed.host)}, one pool and category at a time; "
+        f"{given} is {megabytes(limit.host)}. Expected more: give --max-memory, or {fewer}."
     )
 
 
@@ -154,13 +161,13 @@ def check_draws(plan: PoolPlan, config: RunConfig, place: Place) -> None:
     needed, room = len(plan.lasting) * plan.row_bytes, host_memory(config)
     if needed > room:
         raise UsageError(
-            f"the rows drawn from {place} need {_megabytes(needed)}; there are "
+            f"the rows drawn from {place} need {megabytes(needed)}; there are "
             f"{room // 10**6:,} MB. Expected more: give --max-memory, or fewer rows (--count) or "
             "repeats."
         )
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
     """Rounded up, so that what is said to be needed is enough."""
     return f"{math.ceil(size / 1e6):,} MB"
 

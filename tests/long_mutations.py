@@ -64,15 +64,16 @@ def main() -> None:
             if done == WARM:
                 warm = memory("VmRSS")
         faulthandler.cancel_dump_traceback_later()
-    _tell(outcomes, time.perf_counter() - begin, warm)
+    _tell(outcomes, time.perf_counter() - begin, warm, bench.peak)
 
 
-def _tell(outcomes: Counter[tuple[str, str]], seconds: float, warm: int) -> None:
-    total, held = outcomes.total(), memory("VmRSS")
+def _tell(outcomes: Counter[tuple[str, str]], seconds: float, warm: int, peak: int) -> None:
+    total, held, worked = outcomes.total(), memory("VmRSS"), time.process_time()
     for (subject, kind), count in sorted(outcomes.items(), key=lambda item: (item[0][0], -item[1])):
         sys.stdout.write(f"{subject:14} {count:6}  {kind}\n")
     sys.stdout.write(
-        f"{total:,} trials, {total / seconds:.0f} a second; {held / 1e6:.0f} MB held\n"
+        f"{total:,} trials in {seconds:,.0f} s ({worked:,.0f} s of work, {total / worked:.0f} a "
+        f"second); {held / 1e6:.0f} MB held, {peak / 1e6:.0f} MB at the peak\n"
     )
     if warm:
         sys.stdout.write(f"{(held - warm) / 1e6:+.0f} MB since trial {WARM:,}\n")

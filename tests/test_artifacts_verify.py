@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from spectra import errors
-from spectra.artifacts import NonFinite, verify_artifact
+from spectra.artifacts import NonFinite, open_artifact, verify_artifact
+from spectra.engine.source import pilot
 from tests.artifact_files import DIM, SHARDS, rows, write_tiny
 
 
@@ -45,3 +46,19 @@ def test_verify_raises_as_open_does(tmp_path: Path) -> None:
     (path / SHARDS[1]).write_bytes(b"")
     with pytest.raises(errors.TruncatedShardError):
         verify_artifact(path)
+
+
+def test_a_signalling_nan_is_found_without_a_warning(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny")
+    shard = path / SHARDS[0]
+    data = bytearray(shard.read_bytes())
+    data[-2 * DIM :] = 2 * DIM * b"\0"
+    data[-2:] = (0x7F81).to_bytes(2, "little")  # as one flipped bit can make of an infinity
+    shard.write_bytes(data)
+    found = verify_artifact(str(path)).layers[1]
+    assert found.index == 5
+    assert found.first_nonfinite is not None
+    assert (found.nonfinite_rows, found.first_nonfinite.column) == (1, DIM - 1)
+    artifact = open_artifact(path)
+    with artifact.open_rows(artifact.layer()) as reader:
+        assert np.isfinite(pilot(reader)).all()

@@ -75,7 +75,7 @@ def run_flags() -> dict[str, Any]:
 def test_every_field_of_the_configuration_has_its_flag() -> None:
     names = {field.name for field in fields(RunConfig) if field.init}
     others = {"src", "config_file", "out", "strict", "dry_run", "profile", "json", "quiet"}
-    assert set(run_flags()) == names | others
+    assert set(run_flags()) == names | others | {"part", "fresh"}
 
 
 def test_help_shows_the_configurations_defaults() -> None:

@@ -22,6 +22,9 @@ from tests.trace_sources import anchors
 MODEL = "Qwen/Qwen3-4B-Thinking-2507"
 """A name of the hub, and a directory here: what exists on this machine comes first."""
 
+CUT = "cut_metrics"
+"""Where the parts of a run are."""
+
 
 def example_of(command: Any) -> str:
     (example,) = re.findall(r"^Example:\n\n  (spectra .+)$", command.epilog or "", re.MULTILINE)
@@ -41,6 +44,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     metrics = path / "spectral_metrics"
     assert call("run", path / "annotated_traces_reprs", "--out", metrics, *SMALL).exit_code == 0
     shutil.copytree(metrics, path / "other_metrics")
+    for part in ("0/2", "1/2"):
+        cut = ("--out", path / CUT, "--part", part, *SMALL)
+        assert call("run", path / "annotated_traces_reprs", *cut).exit_code == 0
     with one_device():
         yield path
 
@@ -60,12 +66,15 @@ def test_the_example_works(here: Path, name: str) -> None:
     words = shlex.split(example_of(command))
     assert " ".join(words[1:]).startswith(name)
     made = [here / out for flag, out in pairwise(words) if flag == "--out"]
-    for out in made:  # the example is to make it
+    for out in made:
+        if out.name == CUT:  # it holds what the example reads
+            continue
         shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)
     result = call(*words[1:])
     assert result.exit_code == 0, result.output
     assert result.stdout
     assert all(out.exists() for out in made)
+    assert name != "merge" or list(here.glob(f"{CUT}/*/run.json"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)

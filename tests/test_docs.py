@@ -22,9 +22,14 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
 }
 OTHERS = {
+    "--array": "sbatch",
+    "--dependency": "sbatch",
     "--no-deps": "pip",
+    "--parsable": "sbatch",
     "--repo-type": "hf",
+    "--requeue": "sbatch",
     "--upgrade": "uv",
+    "--wrap": "sbatch",
 }
 """Options in the pages that are of other programs."""
 

@@ -290,8 +290,8 @@ def test_the_public_interface() -> None:
     assert sorted(spectra.__all__) == [
         "BatchedRecord", "Convention", "LayerPoint", "LayerProfile", "ModelResult", "ModelRun",
         "Moments", "PoolMetrics", "Record", "Results", "Routes", "RunConfig", "STATUSES",
-        "UnresolvedSpectrumWarning", "__version__", "batched_metrics", "load", "metrics", "routes",
-        "run",
+        "UnresolvedSpectrumWarning", "__version__", "batched_metrics", "load", "merge", "metrics",
+        "routes", "run", "run_part",
     ]  # fmt: skip
     for name in spectra.__all__:
         assert getattr(spectra, name) is not None

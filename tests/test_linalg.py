@@ -315,3 +315,13 @@ def test_a_large_mean_beside_rows_of_lower_rank_is_resolved() -> None:
     x = np.array([[2992.0, 2992.0, 2992.0], [3000.0, 3000.0, 3008.0], [3008.0, 3008.0, 3008.0]])
     found, expected = spectra.routes(x), reference.routes(x)["svd_uncentered"]
     assert BAR.holds(found.svd_uncentered.effective_rank, expected["effective_rank"])
+
+
+@pytest.mark.parametrize("size", [1, 7, 300, 1024, 2500])
+def test_blocks_change_no_byte_of_an_svd(size: int) -> None:
+    x = np.random.default_rng(0).standard_normal((2500, 12)) * 10.0 ** np.arange(12)
+    whole = spectra_of_blocks(lambda: [x], 12)
+    cut = spectra_of_blocks(lambda: (x[at : at + size] for at in range(0, len(x), size)), 12)
+    assert cut.centered.tobytes() == whole.centered.tobytes()
+    assert cut.uncentered.tobytes() == whole.uncentered.tobytes()
+    assert (cut.energy, cut.mean_energy) == (whole.energy, whole.mean_energy)

@@ -111,7 +111,8 @@ def _check(artifact: Artifact, layer: Layer) -> LayerCheck:
             found = rows.read(start, min(start + size, rows.num_rows), block)
             bad = nonfinite_rows(found)
             if first is None and bad.size:
-                column = int(np.argmin(np.isfinite(found[bad[0]].astype(np.float32))))
+                with np.errstate(invalid="ignore"):  # a signalling NaN warns even here
+                    column = int(np.argmin(np.isfinite(found[bad[0]])))
                 first = _locate(artifact, layer, start + int(bad[0]), column)
             bad_rows += bad.size
         return LayerCheck(layer.index, rows.num_rows, bad_rows, first)

@@ -14,7 +14,7 @@ from spectra.cli._progress import progress
 from spectra.cli._repeat import other_input
 from spectra.cli._source import source
 from spectra.cli._text import complain, document, say
-from spectra.errors import UndefinedGroupsError
+from spectra.errors import UndefinedGroupsError, UsageError
 
 if TYPE_CHECKING:
     from spectra.pipeline import ModelRun
@@ -40,6 +40,16 @@ Strict = Annotated[
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Say what would be read, written and needed; write nothing."),
+]
+PartChoice = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Collect just part I of N of the token rows, I from 0 on, for `spectra merge`.",
+    ),
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="With --part: collect it again, whatever file is there.")
 ]
 Profile = Annotated[bool, typer.Option("--profile", help="Print where the time went.")]
 
@@ -72,6 +82,8 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     backend: options.BackendChoice = None,
     precision: options.PrecisionChoice = None,
     max_memory: options.MaxMemory = None,
+    part: PartChoice = None,
+    fresh: Fresh = False,
     strict: Strict = False,
     dry_run: DryRun = False,
     profile: Profile = False,
@@ -79,8 +91,6 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     quiet: options.Quiet = False,
 ) -> None:
     """Compute the metric files of one model directory, or of every one in their parent."""
-    from spectra import pipeline
-
     choices: dict[str, Any] = {
         "pools": options.parsed(options.words, pools),
         "layers": options.parsed(options.layer_choice, layers),
@@ -111,22 +121,54 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     unlike = None if quiet else other_input(ctx.meta.get(GIVEN), path)
     if unlike is not None:
         complain(f"Warning: {unlike}")
+    came_from = sources(ctx, choices)
     with progress(quiet) as tell:
+        if part is not None:
+            from spectra.cli import _part
+            from spectra.parts import Part
+
+            refuse_with_part(strict=strict, profile=profile)
+            which = Part.parse(part)
+            models = (
+                _part.describe(path, out, which, config, tell)
+                if dry_run
+                else _part.collect(path, out, which, config, came_from, tell, fresh)
+            )
+            _part.tell_of_parts(models, dry_run=dry_run, json=json, quiet=quiet)
+            return
+        if fresh:
+            raise UsageError("--fresh goes with --part. Expected both, or neither.")
         if dry_run:
             from spectra.cli._dry_run import dry_run as describe
 
             text = describe(path, out, config, tell, as_json=json)
             (document if json else say)(text)
             return
+        from spectra import pipeline
+
         runs = pipeline.run(
             path,
             out,
             config,
             command=("spectra", *sys.argv[1:]),
-            sources=sources(ctx, choices),
+            sources=came_from,
             progress=tell,
             profile=profile,
         )
+    finish(runs, strict=strict, json=json, quiet=quiet)
+
+
+def refuse_with_part(**flags: bool) -> None:
+    """Raise `UsageError` for flags of a whole run."""
+    for name, given in flags.items():
+        if given:
+            raise UsageError(
+                f"--{name} does not go with --part: a part has no results yet. Leave it out here."
+            )
+
+
+def finish(runs: tuple[ModelRun, ...], *, strict: bool, json: bool, quiet: bool) -> None:
+    """Print warnings and what was found; raises `UndefinedGroupsError` where strict."""
     if not quiet:
         warn(runs)
     if json:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums
+from spectra.engine.collected import Collected, Form
 from spectra.engine.energies import Energies
 from spectra.engine.plan import BUFFER_ROWS, SENT, PoolPlan
+from spectra.engine.share import Share
 from spectra.grouping import Ints
 from spectra.linalg import F64
 
@@ -130,48 +132,88 @@ class Collector:
     def __init__(
         self,
         plan: PoolPlan,
-        categories: range,
+        stored: Ints,
         lasting: RowStore,
         dtype: np.dtype[Any],
         shift: F64,
         backend: Backend,
         energies: Energies | None = None,
     ) -> None:
-        """Collect the rows of `categories`; `lasting` and `energies` outlive the sweep."""
-        self._plan, self._lasting, self._shift, self._backend = plan, lasting, shift, backend
-        self._store = RowStore(plan.stored(categories), plan.dim, dtype)
+        """Keep the rows of these sorted numbers; `lasting` and `energies` outlive the sweep."""
+        self.plan, self._lasting, self._shift, self._backend = plan, lasting, shift, backend
+        self._store = RowStore(stored, plan.dim, dtype)
         self._dtype = dtype
         self._buffers = AtomBuffers(plan.atom_rows, plan.dim, dtype, self._flush)
         self._energies = energies
+        self._means: dict[int, F64] = {}
         self.moments: dict[int, Sums] = {}
 
     def add(self, rows: NDArray[Any], numbers: Ints) -> None:
         """Take rows [m, d] with their row numbers [m]."""
-        atoms, lasting = self._plan.rows.atom_of(numbers), self._plan.lasts(numbers)
-        large = self._plan.large[atoms]
-        for store, mine in ((self._store, ~large & ~lasting), (self._lasting, lasting)):
-            if mine.any():
-                store.put(numbers[mine], rows[mine])
+        atoms, lasting = self.plan.rows.atom_of(numbers), self.plan.lasts(numbers)
+        large = self.plan.large[atoms]
+        self._keep(rows, numbers, ~large & ~lasting, lasting)
         self._buffers.add(rows, numbers, atoms, np.flatnonzero(large))
 
     def finish(self) -> None:
-        """Flush what is still buffered."""
+        """Complete the means that were merged, and flush what is still buffered."""
+        if self._means:
+            rows, numbers = self.plan.rows, np.array(sorted(self._means))
+            run = np.searchsorted(rows.first, numbers, side="right") - 1
+            sums = np.stack([self._means[number] for number in numbers.tolist()])
+            self.add(sums / rows.pairs.count[rows.step[run], None], numbers)
+            self._means.clear()
         self._buffers.finish()
+
+    def collected(
+        self, share: Share, form: Mapping[str, Form], means: Mapping[int, F64]
+    ) -> Collected:
+        """What is held after a pass over a share's tokens, with its sums of crossing means.
+
+        It rests on this collector's memory.
+        """
+        energies = {} if self._energies is None else self._energies.by_atom
+        return Collected.of(share, form, self.rows, self.moments, energies, means)
+
+    def merge(self, collected: Collected, categories: range) -> None:
+        """Add what was collected of these categories in another pass, one range after another."""
+        for numbers, rows in collected.rows(categories):
+            lasting = self.plan.lasts(numbers)
+            self._keep(rows, numbers, ~lasting, lasting)
+        for atom, sums in collected.moments(categories):
+            held = self.moments.get(atom) or self._backend.zeros(self.plan.dim)
+            self.moments[atom] = self._backend.merge(held, sums)
+        if self._energies is not None:
+            for atom, energy in collected.energies(categories):
+                self._energies.add(atom, energy)
+        for number, total in collected.means(categories):
+            self._means[number] = self._means.get(number, 0.0) + total
 
     def rows(self, numbers: Ints) -> NDArray[Any]:
         """Stored rows [m, d] by number, wherever they are kept."""
-        lasting = self._plan.lasts(numbers)
+        lasting = self.plan.lasts(numbers)
         if lasting.all():
             return self._lasting.get(numbers)
-        rows = np.empty((len(numbers), self._plan.dim), self._dtype)
+        rows = np.empty((len(numbers), self.plan.dim), self._dtype)
         rows[lasting] = self._lasting.get(numbers[lasting])
         rows[~lasting] = self._store.get(numbers[~lasting])
         return rows
 
+    def _keep(
+        self,
+        rows: NDArray[Any],
+        numbers: Ints,
+        mine: NDArray[np.bool_],
+        lasting: NDArray[np.bool_],
+    ) -> None:
+        for store, some in ((self._store, mine), (self._lasting, lasting)):
+            if some.any():
+                store.put(numbers[some], rows[some])
+
     def _flush(self, atom: int, rows: NDArray[Any], numbers: Ints) -> None:
         sums = self.moments.get(atom)
         if sums is None:
-            sums = self._backend.zeros(self._plan.dim)
+            sums = self._backend.zeros(self.plan.dim)
         self.moments[atom] = self._backend.accumulate(sums, rows, self._shift)
         if self._energies is not None:
             self._energies.take(atom, rows, numbers)

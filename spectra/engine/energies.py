@@ -53,21 +53,24 @@ class Energies:
 
     def __init__(self) -> None:
         """Nothing yet."""
-        self._by_atom: dict[int, Energy] = {}
+        self.by_atom: dict[int, Energy] = {}
 
     def take(self, atom: int, rows: NDArray[np.generic], numbers: Ints) -> None:
         """Add rows [m, d], m >= 1, of an atom with their numbers [m]."""
-        found = Energy.of(rows, numbers)
-        if atom in self._by_atom:
-            self._by_atom[atom].add(found)
+        self.add(atom, Energy.of(rows, numbers))
+
+    def add(self, atom: int, found: Energy) -> None:
+        """Add what was found of some of an atom's rows."""
+        if atom in self.by_atom:
+            self.by_atom[atom].add(found)
         else:
-            self._by_atom[atom] = found
+            self.by_atom[atom] = found
 
     def of(self, atoms: NDArray[np.bool_]) -> Energy | None:
         """The sums over some atoms, by a mask [atoms]; None where they have no rows."""
         found: Energy | None = None
         for atom in np.flatnonzero(atoms).tolist():
-            one = self._by_atom.get(atom)
+            one = self.by_atom.get(atom)
             if one is None:
                 continue
             if found is None:

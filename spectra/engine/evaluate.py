@@ -20,15 +20,14 @@ from spectra.engine.memory import Bytes, Limit
 from spectra.engine.plan import PoolPlan, Round, rounds
 from spectra.engine.pool import PoolJob, PoolResult, Progress, bad_rows
 from spectra.engine.sampled import Samples
+from spectra.engine.source import STREAMED, Source, pilot
 from spectra.engine.stream import Stream
 from spectra.engine.workers import Workers
 from spectra.errors import DeviceMemoryError
 from spectra.grouping import Ints, Steps
-from spectra.linalg import F64, Fault
+from spectra.linalg import Fault
 from spectra.pooling import StepTokens, pooled_rows
 from spectra.uncertainty import Blocks
-
-PILOT_ROWS = 1024
 
 OUT_OF_DEVICE_MEMORY = "RESOURCE_EXHAUSTED"
 """How XLA's error begins where an allocation fails, whatever its class."""
@@ -114,11 +113,13 @@ def evaluate_layer(
     progress: Progress,
     blocks: Blocks,
     profile: Clock | None = None,
+    source: Source = STREAMED,
 ) -> LayerResult:
     """The spectra of all groups and subsamples of one layer.
 
     `blocks` are the traces that standard errors leave out together; `profile` is told where the
-    time goes, for which an accelerator's products wait for each other.
+    time goes, for which an accelerator's products wait for each other. `source` fills collectors:
+    with one pass over the rows, or with what such passes left.
 
     Where a device's memory runs out the layer is begun again with half of what was planned there,
     in more passes and smaller blocks. Raises `DeviceMemoryError` where that does not do either.
@@ -126,7 +127,7 @@ def evaluate_layer(
     exhausted: list[int] = []
     while True:
         try:
-            result = _evaluate(plan, reader, config, backend, progress, blocks, profile)
+            result = _evaluate(plan, reader, config, backend, progress, blocks, profile, source)
         except Exception as error:
             if OUT_OF_DEVICE_MEMORY not in str(error):
                 raise
@@ -164,12 +165,13 @@ def _evaluate(
     progress: Progress,
     blocks: Blocks,
     profile: Clock | None,
+    source: Source,
 ) -> LayerResult:
     clock, fast = Clock() if profile is None else profile, backend.mode == "fast"
     if profile is not None:
         backend = TimedBackend(backend, profile)
     stream = Stream(reader, plan.pairs, clock)
-    shift = pilot(reader)
+    shift = source.shift(reader)
     results: list[PoolResult] = []
     with one_thread_blas(), Workers(clock) as workers:
         for one in plan.rounds:
@@ -179,10 +181,7 @@ def _evaluate(
             ]
             for categories in one.sweeps:
                 collectors = [job.open(categories) for job in jobs]
-                wanted = [pool.among(categories) for pool in pools]
-                rows_of = [pool.rows for pool in pools]
-                for block in stream.blocks(rows_of, wanted, _reading(progress, reader)):
-                    collectors[block.pool].add(block.rows, block.numbers)
+                source.fill(collectors, categories, stream, _reading(progress, reader))
                 for job, collector in zip(jobs, collectors, strict=True):
                     collector.finish()
                     job.close(categories, collector, progress)
@@ -232,25 +231,6 @@ def evaluate_samples(
     bad = np.setdiff1d(stream.bad, rows.pairs.dropped)
     result.bad, result.bad_tokens, result.bad_behind = bad_rows(rows, bad)
     return result
-
-
-def pilot(reader: RowReader) -> F64:
-    """The shift [d] of the moments: the median of evenly spaced token rows, in float32.
-
-    Any shift gives the same spectra in exact arithmetic; one near the mean keeps large means from
-    costing digits. It depends on the states alone, so labels and options do not move results by
-    rounding.
-    """
-    if reader.num_rows == 0:
-        return np.zeros(reader.dim)
-    places = np.unique(
-        np.linspace(0, reader.num_rows - 1, min(PILOT_ROWS, reader.num_rows)).astype(int)
-    )
-    rows = np.stack([reader.read(int(p), int(p) + 1)[0] for p in places]).astype(np.float64)
-    finite = rows[np.isfinite(rows).all(axis=1)]
-    if len(finite) == 0:
-        return np.zeros(reader.dim)
-    return np.median(finite, axis=0).astype(np.float32).astype(np.float64)
 
 
 def _weigh(jobs: Sequence[PoolJob], stream: Stream, progress: Progress) -> None:

@@ -120,8 +120,8 @@ class PoolJob:
     def open(self, categories: range) -> Collector:
         """What takes the rows of these categories while they stream by."""
         return Collector(
-            *(self._plan, categories, self._lasting, self._dtype, self._shift, self._backend),
-            self.result.energies,
+            *(self._plan, self._plan.stored(categories), self._lasting, self._dtype),
+            *(self._shift, self._backend, self.result.energies),
         )
 
     def close(self, categories: range, collector: Collector, progress: Progress) -> None:

@@ -38,12 +38,17 @@ class Stream:
         bad: sorted global rows with NaN or infinite values, found so far; those rows are read as
             zeros, and so are the dropped ones.
         clock: counts reading, the search for bad rows included, and pooling.
+        span: the token rows [start, stop) that are read; None for all.
+        crossing: after a pass over such a span, for each pool the sums over the tokens in it of
+            means that have others outside, by number; those have no rows in the blocks.
     """
 
     reader: RowReader
     pairs: StepTokens
     clock: Clock
     bad: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    span: tuple[int, int] | None = None
+    crossing: list[dict[int, NDArray[np.float64]]] = field(default_factory=list)
 
     def blocks(
         self,
@@ -52,15 +57,13 @@ class Stream:
         progress: Progress = lambda rows: None,
     ) -> Generator[Block]:
         """The rows of wanted atoms ([atoms] a pool) of several pools, in one pass, each once."""
+        begin, end = self.span or (0, self.reader.num_rows)
         sources = [
-            (_Means if rows.pool == "mean" else _Picks)(number, rows, want)
+            (_Means if rows.pool == "mean" else _Picks)(number, rows, want, (begin, end))
             for number, (rows, want) in enumerate(zip(pools, wanted, strict=True))
         ]
         size = max(1, BLOCK_BYTES // (self.reader.dim * self.reader.dtype.itemsize))
-        spans = [
-            (start, min(start + size, self.reader.num_rows))
-            for start in range(0, self.reader.num_rows, size)
-        ]
+        spans = [(start, min(start + size, end)) for start in range(begin, end, size)]
         needed = [span for span in spans if any(source.needs(*span) for source in sources)]
         for (start, stop), raw in self._read_ahead(needed, size):
             for source in sources:
@@ -68,7 +71,8 @@ class Stream:
                 while (block := self._next(taken)) is not None:
                     yield block
             progress(stop)
-        progress(self.reader.num_rows)
+        self.crossing = [source.crossing() for source in sources]
+        progress(end)
 
     def _read_ahead(
         self, spans: Sequence[tuple[int, int]], size: int
@@ -120,7 +124,9 @@ def scan_bad_rows(reader: RowReader, progress: Progress) -> Ints:
 class _Runs:
     """A pool's runs of wanted atoms, sorted by their first token."""
 
-    def __init__(self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_], span: tuple[int, int]
+    ) -> None:
         self._pool, self._dropped = pool, rows.pairs.dropped
         runs = np.flatnonzero(wanted[rows.atom])
         low, high = (border[runs] for border in rows.tokens())
@@ -132,6 +138,10 @@ class _Runs:
 
     def needs(self, start: int, stop: int) -> bool:
         return len(self._within(start, stop)) > 0
+
+    def crossing(self) -> dict[int, NDArray[np.float64]]:
+        """Of the rows that have tokens on both sides of the span's borders, the sums within."""
+        return {}
 
     def _within(self, start: int, stop: int) -> Ints:
         """Places of the runs that have tokens in a range of rows."""
@@ -166,8 +176,11 @@ class _Picks(_Runs):
 class _Means(_Runs):
     """The mean pool: sums over each step's tokens, carried across block borders."""
 
-    def __init__(self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_]) -> None:
-        super().__init__(pool, rows, wanted)
+    def __init__(
+        self, pool: int, rows: PooledRows, wanted: NDArray[np.bool_], span: tuple[int, int]
+    ) -> None:
+        super().__init__(pool, rows, wanted, span)
+        self._crosses = (self._low < span[0]) | (self._high > span[1])
         self._tokens = rows.pairs.count[rows.step[self._runs]]
         self._open: dict[int, NDArray[np.float64]] = {}
         self._wide = np.empty((0, 0))
@@ -180,8 +193,8 @@ class _Means(_Runs):
         end = np.minimum(self._high[here], stop) - start
         sums = self._range_sums(raw, begin, end)
         for place in np.flatnonzero(self._low[here] < start):
-            sums[place] += self._open.pop(int(here[place]))
-        unfinished = self._high[here] > stop
+            sums[place] += self._open.pop(int(here[place]), 0.0)  # it may begin before the span
+        unfinished = (self._high[here] > stop) | self._crosses[here]
         for place in np.flatnonzero(unfinished):
             self._open[int(here[place])] = sums[place].copy()
         done = here[~unfinished]
@@ -190,6 +203,9 @@ class _Means(_Runs):
             yield Block(
                 self._pool, sums[~unfinished] / self._tokens[done, None], self._number[done]
             )
+
+    def crossing(self) -> dict[int, NDArray[np.float64]]:
+        return {int(self._number[place]): sums for place, sums in self._open.items()}
 
     def _range_sums(self, raw: NDArray[Any], begin: Ints, end: Ints) -> NDArray[np.float64]:
         """Sums [k, d] in float64 of raw [m, d] over k half-open row ranges, which may overlap.

@@ -11,7 +11,7 @@ row sqrt(n) |mu| e1', which O(d) rotations make bidiagonal again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from scipy.linalg import blas
@@ -26,21 +26,42 @@ Blocks = Callable[[], Iterable[F64]]
 """Gives a group's rows as float64 blocks [m, d], anew and in the same order at every call."""
 
 
+PANEL_ROWS = 1024
+"""Rows that are summed at a time, however they come: results do not depend on their blocks."""
+
+
 def spectra_of_blocks(blocks: Blocks, dim: int) -> Spectra:
     """Spectra of the stacked blocks by QR and SVD; two passes over the blocks."""
     rows, total, energy = 0, np.zeros(dim), 0.0
-    for block in blocks():
+    for block in _panels(blocks()):
         rows += len(block)
         total += block.sum(axis=0)
         energy += float(np.vdot(block, block))
     mean = total / rows
-    factor = triangular_factor((block - mean for block in blocks()), dim)
+    factor = triangular_factor((block - mean for block in _panels(blocks())), dim)
     centered, raw = _squared_singular_values(factor, np.sqrt(rows) * mean)
     cut = zero_cut(rows, dim, energy)
     centered, raw = (np.where(squares > cut, squares, 0.0) for squares in (centered, raw))
     centered, raw = centered[: min(rows - 1, dim)], raw[: min(rows, dim)]
     mean_energy = rows * float(mean @ mean)
     return Spectra(rows, dim, centered, raw, centered, energy, mean_energy, "svd")
+
+
+def _panels(blocks: Iterable[F64]) -> Iterator[F64]:
+    """The same rows, `PANEL_ROWS` at a time."""
+    held: list[F64] = []
+    count = 0
+    for block in blocks:
+        start = 0
+        while start < len(block):
+            part = block[start : start + PANEL_ROWS - count]
+            held.append(part)
+            start, count = start + len(part), count + len(part)
+            if count == PANEL_ROWS:
+                yield np.concatenate(held) if len(held) > 1 else part
+                held, count = [], 0
+    if held:
+        yield np.concatenate(held)
 
 
 def triangular_factor(blocks: Iterable[F64], dim: int) -> F64:

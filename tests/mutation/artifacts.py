@@ -23,8 +23,14 @@ from spectra.grouping import Steps
 from spectra.outputs import RUN_FILE
 from spectra.preparation import prepare
 from tests.artifact_files import rows, step
-from tests.mutation.file_edits import Place, changed
+from tests.mutation import json_edits
+from tests.mutation.file_edits import Place, changed, edit
 from tests.mutation.subject import Parts, Subject
+
+_LABELS = ("category", "segment", "step")
+_CONTENT = (*_LABELS, "bits", "bits", "states", "states")
+_STATES = (0x0000, 0x8000, 0x0001, 0x3F80, 0x7F7F, 0xFF7F, 0x7F80, 0xFF80, 0x7FC0, 0x0080)
+"""Zeros, the smallest, one, the largest, infinities, NaN and the smallest normal, as bfloat16."""
 
 CONFIG = RunConfig(counts=(4,), repeats=1, num_bins=2, pools=("all",), jackknife="off")
 """A short run, whose shapes are compiled once for nearly all trials."""
@@ -82,6 +88,48 @@ def _run(path: Path) -> Parts:
             yield content
 
 
+def _damage_content(place: Place, rng: random.Random) -> str:
+    """Nine times in ten an edit after which all of it can still be read: states, labels, steps."""
+    kind = rng.choice(_CONTENT)
+    try:
+        if rng.random() < 0.1:
+            return edit(place, rng)
+        return (
+            _damage_index(place, kind, rng) if kind in _LABELS else _damage_rows(place, kind, rng)
+        )
+    except (ValueError, LookupError, TypeError, RecursionError):  # an earlier edit broke it
+        return edit(place, rng)
+
+
+def _damage_index(place: Place, kind: str, rng: random.Random) -> str:
+    index: Any = json.loads(place.bytes_of("index.json"))
+    one = rng.choice(rng.choice(index["samples"])["steps"])
+    if kind == "step":
+        end = rng.randint(one["token_start"], 10)
+        one["global_end"] += end - one["token_end"]
+        one["token_end"] = end
+    else:
+        one[kind] = rng.choice([None, *json_edits.TEXTS])
+    place.write("index.json", json.dumps(index).encode())
+    return f"{kind} {one}"[:200]
+
+
+def _damage_rows(place: Place, kind: str, rng: random.Random) -> str:
+    """Of the layer that is run."""
+    name = rng.choice([name for name in place.files if "layer5" in name])
+    data = bytearray(place.bytes_of(name))
+    start = 8 + int.from_bytes(data[:8], "little")
+    states = np.frombuffer(data, np.uint16, offset=start)
+    if kind == "bits":
+        for _ in range(rng.choice([1, 1, 5, 100])):
+            states[rng.randrange(len(states))] ^= 1 << rng.randrange(16)
+    else:
+        first = rng.randrange(len(states))
+        states[first : first + rng.choice([1, 8, 80, len(states)])] = rng.choice(_STATES)
+    place.write(name, bytes(data))
+    return f"{name}: {kind}"
+
+
 def _make_consistent(place: Place, rng: random.Random) -> None:
     """Now and then, counts and the two lists of the primary layer's shards agree again."""
     if rng.random() < 0.7:
@@ -124,9 +172,30 @@ def _manifest_was_damaged(place: Place) -> None:
 
 
 OPENED = Subject(
-    "artifact", 6, _write_with_manifest, _open, _plan, _make_consistent, _manifest_tells
+    "artifact",
+    6,
+    _write_with_manifest,
+    _open,
+    _plan,
+    reseal=_make_consistent,
+    told=_manifest_tells,
 )
 VERIFIED = Subject(
-    "verify", 2, _write_with_manifest, _verify, _verify, _make_consistent, _manifest_was_damaged
+    "verify",
+    2,
+    _write_with_manifest,
+    _verify,
+    _verify,
+    reseal=_make_consistent,
+    told=_manifest_was_damaged,
 )
-RUN = Subject("run", 2, _write_with_manifest, _open, _run, _make_consistent, _manifest_tells)
+RUN = Subject(
+    "run",
+    2,
+    _write_with_manifest,
+    _open,
+    _run,
+    damage=_damage_content,
+    reseal=_make_consistent,
+    told=_manifest_tells,
+)

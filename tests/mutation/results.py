@@ -34,6 +34,9 @@ def _load(path: Path) -> Parts:
         yield f"{model.name} {model.layers} {model.pools} {model.warnings}"
         for pool in model.every_pool():
             yield repr(list(pool.rows()))
+        if len(model.layers) > 1:
+            yield repr([list(model.layer_profile.groups(pool)) for pool in model.pools])
+            yield model.layer_profile._repr_html_()
 
 
 def _tables(path: Path) -> Parts:
@@ -67,5 +70,5 @@ def _rehash(place: Place, rng: random.Random) -> None:
     place.write(RUN_FILE, text)
 
 
-LOADED = Subject("results", 1, _write, _load, _tables, _rehash)
-PAGE = Subject("page", 1, _write, _load, _page, _rehash)
+LOADED = Subject("results", 1, _write, _load, _tables, reseal=_rehash)
+PAGE = Subject("page", 1, _write, _load, _page, reseal=_rehash)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra.errors import SpectraError
-from tests.mutation.file_edits import Place
+from tests.mutation.file_edits import Place, edit
 
 LONGEST_MESSAGE = 5000
 """Characters; a path may have some 4,000 of them."""
@@ -36,6 +36,7 @@ class Subject:
         build: writes a valid one.
         read: reads it as far as is quick; raises the one clean error where it cannot be read.
         use: reads and uses it whole, for a share of the trials.
+        damage: edits the directory once, and says what it did.
         reseal: makes a damaged directory consistent again, so that damage gets further than the
             first comparison.
         told: checks, of a damaged directory that was read and differs, that something tells.
@@ -46,6 +47,7 @@ class Subject:
     build: Callable[[Path], object]
     read: Callable[[Path], Parts]
     use: Callable[[Path], Parts]
+    damage: Callable[[Place, random.Random], str] = edit
     reseal: Callable[[Place, random.Random], object] = _nothing
     told: Callable[[Place], object] = _no_hash
 

@@ -19,7 +19,7 @@ from types import FrameType
 
 from spectra.errors import SpectraError
 from tests.mutation import artifacts, extractions, models, results, traces
-from tests.mutation.file_edits import Place, edit
+from tests.mutation.file_edits import Place
 from tests.mutation.subject import Subject, check_error, digest
 
 LONGEST, PATIENCE = 10.0, 60.0
@@ -56,27 +56,34 @@ class Outcome:
 
 
 class Bench:
-    """Valid directories of each kind, made where first asked for, and what they give."""
+    """Valid directories of each kind, made where first asked for, and what they give.
+
+    `peak` is the most memory that a trial came to, in bytes.
+    """
 
     def __init__(self, root: Path) -> None:
         """In the directory `root`."""
         self._root = root
         self._places: dict[str, Place] = {}
         self._expected: dict[tuple[str, bool], str] = {}
+        self.peak = 0
 
     def trial(self, subject: Subject, rng: random.Random, *, use: bool) -> Outcome:
         """Damage the subject and judge what reading it gives, or using it; raises for a failure."""
         place, expected = self._place(subject), self._whole(subject, use=use)
-        edits = tuple(edit(place, rng) for _ in range(rng.choice([1, 1, 1, 2, 3])))
-        subject.reseal(place, rng)
+        edits = list[str]()
         try:
+            for _ in range(rng.choice([1, 1, 1, 2, 3])):
+                edits.append(subject.damage(place, rng))
+            subject.reseal(place, rng)
             with _limits():
-                return Outcome(self._judged(subject, place, expected, use=use), edits)
+                return Outcome(self._judged(subject, place, expected, use=use), tuple(edits))
         except BaseException as error:
             error.add_note(f"{subject.name}, {'used' if use else 'read'}: {'; '.join(edits)}")
             raise
         finally:
             place.restore()
+            self.peak = max(self.peak, memory("VmHWM"))
 
     def _judged(self, subject: Subject, place: Place, expected: str, *, use: bool) -> str:
         try:
