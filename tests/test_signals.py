@@ -18,10 +18,14 @@ from spectra.cli._signals import Listener, Stopped
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
+    # A job started in the background, or by nohup, inherits ignored signals, which stay ignored.
+    before = [signal.signal(signum, signal.SIG_DFL) for signum in _signals.SIGNALS]
     one = Listener()
     one.listen()
     yield one
     one.close()
+    for signum, handler in zip(_signals.SIGNALS, before, strict=True):
+        signal.signal(signum, handler)
 
 
 def send(signum: int) -> None:
