@@ -272,6 +272,7 @@ def test_options_by_name_are_ready_for_json(made: Made) -> None:
         "compute_dtype": "auto",
         "rope_variant": "per_layer_type",
         "max_tokens_per_batch": None,
+        "max_memory": 0,
         "limit": None,
         "only_step_tokens": False,
         "backend": "cpu",

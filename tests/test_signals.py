@@ -18,10 +18,17 @@ from spectra.cli._signals import Listener, Stopped
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
+    """In a process that ignores none of the signals, as one that a terminal starts."""
+    before = {signum: signal.getsignal(signum) for signum in _signals.SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
     one = Listener()
     one.listen()
     yield one
     one.close()
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
 
 
 def send(signum: int) -> None:
