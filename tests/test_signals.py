@@ -18,13 +18,16 @@ from spectra.cli._signals import Listener, Stopped
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    # A job started in the background, or by nohup, inherits ignored signals, which stay ignored.
-    before = [signal.signal(signum, signal.SIG_DFL) for signum in _signals.SIGNALS]
+    """In a process that ignores none of the signals, as one that a terminal starts."""
+    before = {signum: signal.getsignal(signum) for signum in _signals.SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
     one = Listener()
     one.listen()
     yield one
     one.close()
-    for signum, handler in zip(_signals.SIGNALS, before, strict=True):
+    for signum, handler in before.items():
         signal.signal(signum, handler)
 
 
