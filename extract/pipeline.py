@@ -65,10 +65,14 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
     inputs = gather(config, progress)
     check_memory(inputs)
     seconds, computed, log = 0.0, 0, None
-    with open_store(config.out, inputs.plan, inputs.fingerprint, fresh=config.fresh) as store:
+    with open_store(
+        config.out, inputs.plan, inputs.fingerprint, fresh=config.fresh, progress=progress
+    ) as store:
         if not store.complete:
             with Log.in_directory(config.out) as log:
                 log.begin(inputs)
+                for warning in store.warnings:
+                    log.say(f"warning: {warning}")
                 begin = time.perf_counter()
                 forward = _load(inputs, log, progress)
                 trim_heap()

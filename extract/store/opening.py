@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from extract.store import standing
+from extract.store.digests import Digests, Progress, sound
 from extract.store.identity import extraction_record
 from extract.store.journal import JOURNAL_NAME, Journal
 from extract.store.plan import Plan
@@ -35,11 +36,13 @@ def open_store(
     *,
     fresh: bool = False,
     queue_bytes: int = QUEUE_BYTES,
+    progress: Progress = lambda *_: None,
 ) -> Iterator[Store]:
     """The store of `plan` in `directory`, new, or where the run before left it.
 
     Leaving the block normally writes what is queued; leaving it by an exception drops that. Either
-    way the directory can be opened again and goes on from its finished batches.
+    way the directory can be opened again and goes on from its finished batches. Their rows are
+    read once and compared with what was written; where they differ, the batch is pending again.
 
     Args:
         directory: Made where absent. Files that are no part of an artifact stay untouched.
@@ -48,6 +51,7 @@ def open_store(
             was begun with another plan or fingerprint is refused.
         fresh: Delete what the directory has of an artifact, finished or not, and start over.
         queue_bytes: States that may wait for the disk.
+        progress: Told of the stage "checking", the reading of what an earlier run wrote.
 
     Raises:
         UsageError: `DirectoryBusyError`, `FingerprintMismatchError`, `ForeignArtifactError`.
@@ -63,12 +67,15 @@ def open_store(
             return
         files = ShardFiles(directory, plan)
         journal = Journal(directory / JOURNAL_NAME, plan)
-        finished = _make_ready(directory, plan, record, files, journal, fresh=fresh)
+        if fresh:
+            _clear(directory, plan)
+        finished, warnings = _make_ready(directory, plan, record, files, journal, progress)
         with closing(files), journal:
             sink = Sink(plan, files, journal)
             writer = BackgroundWriter(sink.settle, limit=queue_bytes, interval=JOURNAL_INTERVAL)
             try:
-                yield Store(directory, plan, record, Session(files, sink, writer, finished))
+                session = Session(files, sink, writer, finished, warnings)
+                yield Store(directory, plan, record, session)
                 writer.drain()
             finally:
                 writer.close(discard=True)
@@ -80,18 +87,21 @@ def _make_ready(
     record: JSONObject,
     files: ShardFiles,
     journal: Journal,
-    *,
-    fresh: bool,
-) -> frozenset[int]:
-    """Journal and shards, in this order; the numbers of the finished batches."""
-    if fresh:
-        freed = standing.owned_bytes(directory)
-        standing.check_space(directory, plan.totals.bytes, freed=freed)
-        standing.clear(directory)
+    progress: Progress,
+) -> tuple[Mapping[int, Digests], tuple[str, ...]]:
+    """Journal and shards, in this order; the finished batches, and warnings of those that were."""
     missing = files.missing()
-    finished = standing.finished_batches(directory, plan, record, missing)
+    told = standing.told_batches(directory, plan, record, missing)
     standing.check_space(directory, files.to_reserve(missing))
+    finished, warnings = sound(plan, files, told, progress)
     sweep(directory)
     journal.begin(record, finished)
     files.create(missing)
-    return finished
+    return finished, warnings
+
+
+def _clear(directory: Path, plan: Plan) -> None:
+    """For a fresh start, if the disk has room for it."""
+    freed = standing.owned_bytes(directory)
+    standing.check_space(directory, plan.totals.bytes, freed=freed)
+    standing.clear(directory)

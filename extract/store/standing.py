@@ -24,7 +24,7 @@ from spectra.artifacts import open_artifact
 from spectra.artifacts.layout import CONFIG_NAME, LARGEST_CONFIG
 from spectra.atomic import sync_directory
 from spectra.errors import InputError
-from spectra.strict_json import JSONObject, load
+from spectra.strict_json import JSON, JSONObject, load
 
 RECORD_NAME = "extraction"
 """The field of config.json that holds the record."""
@@ -80,10 +80,10 @@ def is_complete(directory: Path, record: JSONObject) -> bool:
     return True
 
 
-def finished_batches(
+def told_batches(
     directory: Path, plan: Plan, record: JSONObject, missing: Iterable[ShardFile]
-) -> frozenset[int]:
-    """The batches that the journal tells of and whose shards are not among `missing`.
+) -> dict[int, JSON]:
+    """What the journal has for digests of the batches whose shards are not among `missing`.
 
     Raises `ForeignArtifactError` where shards lie without a journal, and what `is_complete`
     raises for another record.
@@ -93,17 +93,18 @@ def finished_batches(
         stray = next(_named(directory, _OWNED), None)
         if stray is not None:
             raise _foreign(directory, f"{stray.name} and no journal of an extraction")
-        return frozenset()
-    found, batches = read_journal(path)
+        return {}
+    found, lines = read_journal(path)
     _check_same(directory, found, record)
     lost = {file.number for file in missing}
     # By its samples too: a number that damage changed would leave the rows of a batch unwritten.
-    return frozenset(
-        batch
-        for batch in range(len(plan.batches))
-        if batches.get(batch) == samples_of(plan, batch)
-        and lost.isdisjoint(plan.shard_of(sample) for sample in plan.batches[batch].samples)
-    )
+    return {
+        batch.number: lines[batch.number].sha256
+        for batch in plan.batches
+        if batch.number in lines
+        and lines[batch.number].samples == samples_of(plan, batch.number)
+        and lost.isdisjoint(map(plan.shard_of, batch.samples))
+    }
 
 
 def check_space(directory: Path, needed: int, *, freed: int = 0) -> None:

@@ -8,7 +8,7 @@ config.json, and the journal goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,8 @@ class Session:
     files: ShardFiles
     sink: Sink
     writer: BackgroundWriter
-    finished: frozenset[int]
+    finished: Collection[int]
+    warnings: tuple[str, ...]
 
 
 class Store:
@@ -56,7 +57,7 @@ class Store:
         self._missing = {batch.number: set(layers) for batch in self._pending}
         unfinished = {sample for batch in self._pending for sample in batch.samples}
         self._finished = frozenset(range(len(plan.samples))) - unfinished
-        self._warnings: tuple[str, ...] = ()
+        self._warnings = session.warnings if session else ()
 
     @property
     def complete(self) -> bool:
@@ -70,7 +71,10 @@ class Store:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """After `commit`, sentences on states that this run wrote and that are not finite."""
+        """Sentences on what an earlier run wrote and the disk lost, and after `commit` on states.
+
+        On those that this run wrote and that are not finite.
+        """
         return self._warnings
 
     def pending_batches(self) -> tuple[Batch, ...]:
@@ -130,7 +134,7 @@ class Store:
         self._session.writer.drain()
         self._check_finished()
         told = sorted(self._session.sink.nonfinite.items())
-        self._warnings = tuple(self._nonfinite_warning(*one) for one in told)
+        self._warnings += tuple(self._nonfinite_warning(*one) for one in told)
         plan, entries = self._plan, self._plan.entries
         known = config_document(
             model=model,
