@@ -170,7 +170,7 @@ def _evaluate(
     clock, fast = Clock() if profile is None else profile, backend.mode == "fast"
     if profile is not None:
         backend = TimedBackend(backend, profile)
-    stream = Stream(reader, plan.pairs, clock)
+    stream = source.stream(reader, plan.pairs, clock)
     shift = source.shift(reader)
     results: list[PoolResult] = []
     with one_thread_blas(), Workers(clock) as workers:
