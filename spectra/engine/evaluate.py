@@ -174,7 +174,7 @@ def _evaluate(
     clock, fast = Clock() if profile is None else profile, backend.mode == "fast"
     if profile is not None:
         backend = TimedBackend(backend, profile)
-    stream = Stream(reader, plan.pairs, clock)
+    stream = source.stream(reader, plan.pairs, clock)
     shift, deal = source.shift(reader), Deal(source.processes)
     results: list[PoolResult] = []
     with one_thread_blas(), Workers(clock, deal) as workers:
