@@ -133,7 +133,7 @@ def find_devices(name: str = "auto") -> list[jax.Device]:
     if name not in BACKENDS:
         raise UsageError(f"backend {name!r} is not known. Expected one of: {', '.join(BACKENDS)}.")
     try:
-        return jax.devices(jax.default_backend() if name == "auto" else name)
+        return jax.local_devices(backend=jax.default_backend() if name == "auto" else name)
     except RuntimeError as error:
         raise BackendUnavailableError(
             f"--backend {name}: JAX {jax.__version__} sees no {name} here (devices: "
