@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from extract.card import write_card
 from extract.config import ExtractConfig
 from extract.decoder.attention import choose, chunked
 from extract.decoder.forward import Forward, Tap
-from extract.decoder.load import load_decoder
+from extract.decoder.load import copy_decoder, load_decoder
 from extract.decoder.placement import Placement
 from extract.decoder.selfcheck import check
-from extract.decoder.streams import side_by_side
+from extract.decoder.streams import lanes, side_by_side
 from extract.estimate import check_memory
 from extract.heap import trim_heap
 from extract.inputs import Inputs, gather
@@ -70,11 +71,11 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
             with Log.in_directory(config.out) as log:
                 log.begin(inputs)
                 begin = time.perf_counter()
-                forward = _load(inputs, log, progress)
+                forwards = _load(inputs, log, progress)
                 trim_heap()
                 log.say(f"loaded in {time.perf_counter() - begin:.2f} s")
                 begin = time.perf_counter()
-                computed = _compute(inputs, store, forward, progress)
+                computed = _compute(inputs, store, forwards, progress)
                 seconds = time.perf_counter() - begin
                 log.say(
                     f"computed {computed:,} tokens in {seconds:.2f} s; peak memory "
@@ -97,9 +98,12 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
     )
 
 
-def _load(inputs: Inputs, log: Log, progress: Progress) -> Forward:
+def _load(inputs: Inputs, log: Log, progress: Progress) -> list[Forward]:
+    """The model, once for each group of devices."""
     progress("loading", 0, 0)
-    placement = Placement(inputs.devices)
+    spread = inputs.spread
+    placements = [Placement(group) for group in spread.groups]
+    placement = placements[0]
     attend = choose(inputs.platform, inputs.spec.head_dim, inputs.dtype)
     if attend is not chunked or inputs.dtype != "float32":
         difference = check(attend, inputs.spec, inputs.dtype, placement)
@@ -113,26 +117,27 @@ def _load(inputs: Inputs, log: Log, progress: Progress) -> Forward:
         dtype=inputs.dtype,
         placement=placement,
     )
-    return Forward(
-        decoder,
-        inputs.spec,
-        taps=[Tap(layer.index, layer.final_norm) for layer in layers],
-        attend=attend,
-        placement=placement,
-    )
+    decoders = [decoder, *(copy_decoder(decoder, other) for other in placements[1:])]
+    log.say(f"copies of the model: {spread.copies}, each on {spread.degree} devices")
+    taps = [Tap(layer.index, layer.final_norm) for layer in layers]
+    return [
+        Forward(one, inputs.spec, taps=taps, attend=attend, placement=where)
+        for one, where in zip(decoders, placements, strict=True)
+    ]
 
 
-def _compute(inputs: Inputs, store: Store, forward: Forward, progress: Progress) -> int:
-    """Run what is pending and return its tokens."""
+def _compute(inputs: Inputs, store: Store, forwards: Sequence[Forward], progress: Progress) -> int:
+    """Run what is pending, each batch on one copy of the model, and return its tokens."""
     batches = store.pending_batches()
     sizes = {batch.number: int(inputs.plan.lengths(batch).sum()) for batch in batches}
     total, done = inputs.plan.totals.tokens, inputs.plan.totals.tokens - sum(sizes.values())
     progress("computing", done, total)
 
-    def states_of(batch: Batch) -> dict[int, jax.Array]:
-        return forward(inputs.plan.token_ids(batch))
+    def on(forward: Forward) -> Callable[[Batch], dict[int, jax.Array]]:
+        return lambda batch: forward(inputs.plan.token_ids(batch))
 
-    for batch, states in side_by_side(states_of, batches, inputs.streams):
+    copies = lanes([on(forward) for forward in forwards], inputs.spread.streams)
+    for batch, states in side_by_side(copies, batches):
         store.write(batch, states)
         trim_heap()
         done += sizes[batch.number]

@@ -120,6 +120,16 @@ MaxMemory = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
+TensorParallel = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Devices that a copy of the model is spread over; further devices hold further "
+        "copies, and batches are dealt out to them. 0 for as few as hold the model.",
+        show_default="0",
+        rich_help_panel=_HOW,
+    ),
+]
 Fresh = Annotated[
     bool | None,
     typer.Option("--fresh", help="Delete what DIR holds of an artifact and start over."),
@@ -155,6 +165,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     rope_variant: RopeVariant = None,
     max_tokens_per_batch: MaxTokens = None,
     max_memory: MaxMemory = None,
+    tensor_parallel: TensorParallel = None,
     backend: options.BackendChoice = None,
     fresh: Fresh = None,
     push_layout: PushLayout = None,
@@ -175,6 +186,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "rope_variant": rope_variant,
         "max_tokens_per_batch": max_tokens_per_batch,
         "max_memory": options.parsed(options.size, max_memory),
+        "tensor_parallel": tensor_parallel,
         "backend": backend,
         "fresh": fresh,
         "push_layout": push_layout,
