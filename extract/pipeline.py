@@ -21,9 +21,11 @@ from extract.estimate import check_memory
 from extract.heap import trim_heap
 from extract.inputs import Inputs, gather
 from extract.log import Log
-from extract.store import Batch, Store, Totals, open_store
+from extract.sharing import Written, shared_store, together
+from extract.store import Batch, Store, Totals
 from extract.text import AlignmentReport
 from extract.tokenizing import Progress
+from spectra.distributed import ALONE, Processes
 from spectra.provenance import peak_memory
 
 
@@ -31,9 +33,9 @@ from spectra.provenance import peak_memory
 class Extraction:
     """What a run did.
 
-    `computed_tokens` and `seconds` are those of the forward passes of this run: tokens without
-    padding, none where the directory was complete already. `card` is the dataset's, where it was
-    asked for.
+    `computed_tokens` and `seconds` are those of the forward passes of this run, in all processes:
+    tokens without padding, none where the directory was complete already.`card` is the dataset's,
+    where it was asked for.
     """
 
     path: Path
@@ -48,7 +50,9 @@ class Extraction:
     card: Path | None = None
 
 
-def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extraction:
+def run(
+    config: ExtractConfig, *, progress: Progress = lambda *_: None, processes: Processes = ALONE
+) -> Extraction:
     """Write the artifact that `config` asks for, or go on with one that was begun.
 
     A directory that an equal run was killed in is gone on with, and ends with the same bytes; one
@@ -56,19 +60,21 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
 
     Args:
         config: All options.
-        progress: Told the stage and its progress; "computing" counts tokens.
+        progress: Told the stage and its progress; "computing" counts this process's tokens.
+        processes: Those that share the work; each calls this, and returns when all is done.
 
     Raises:
+        PeerError: Another process ended; DisagreementError: it was given something else.
         InputError: Something about the traces, the model or its tokenizer is wrong.
         UsageError: An option cannot be met, or the directory is in use or holds something else.
         OutputError: The operating system refuses to write.
     """
     inputs = gather(config, progress)
     check_memory(inputs)
-    seconds, computed, log = 0.0, 0, None
-    with open_store(config.out, inputs.plan, inputs.fingerprint, fresh=config.fresh) as store:
+    done, log = list[Written](), None
+    with shared_store(inputs, processes) as store:
         if not store.complete:
-            with Log.in_directory(config.out) as log:
+            with Log.in_directory(config.out, processes.rank) as log:
                 log.begin(inputs)
                 begin = time.perf_counter()
                 forwards = _load(inputs, log, progress)
@@ -76,14 +82,18 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
                 log.say(f"loaded in {time.perf_counter() - begin:.2f} s")
                 begin = time.perf_counter()
                 computed = _compute(inputs, store, forwards, progress)
-                seconds = time.perf_counter() - begin
+                own = Written(computed, time.perf_counter() - begin, store.settle())
                 log.say(
-                    f"computed {computed:,} tokens in {seconds:.2f} s; peak memory "
+                    f"computed {computed:,} tokens in {own.seconds:.2f} s; peak memory "
                     f"{peak_memory() / 1e6:,.0f} MB"
                 )
-                blocks = {"num_hidden_layers": inputs.spec.num_layers}
-                store.commit(model=inputs.checkpoint.name, config_extra=blocks)
-                log.say("complete")
+                if processes.rank == 0:
+                    done = together(processes, own)
+                    _commit(inputs, store, done)
+                    log.say("complete")
+    if log is not None and processes.rank:
+        done = together(processes, own)
+    processes.gather("extraction", "complete")
     return Extraction(
         path=config.out,
         model=inputs.checkpoint.name,
@@ -91,11 +101,19 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
         totals=inputs.plan.totals,
         reports=inputs.reports,
         warnings=(*inputs.warnings, *store.warnings),
-        computed_tokens=computed,
-        seconds=seconds,
+        computed_tokens=sum(one.tokens for one in done),
+        seconds=max((one.seconds for one in done), default=0.0),
         log=None if log is None else log.path,
-        card=write_card(config.out) if config.push_layout else None,
+        card=write_card(config.out) if config.push_layout and processes.rank == 0 else None,
     )
+
+
+def _commit(inputs: Inputs, store: Store, done: Sequence[Written]) -> None:
+    """Make an artifact of what all have written."""
+    for other in done[1:]:
+        store.hear(other.nonfinite)
+    blocks = {"num_hidden_layers": inputs.spec.num_layers}
+    store.commit(model=inputs.checkpoint.name, config_extra=blocks)
 
 
 def _load(inputs: Inputs, log: Log, progress: Progress) -> list[Forward]:
@@ -130,7 +148,8 @@ def _compute(inputs: Inputs, store: Store, forwards: Sequence[Forward], progress
     """Run what is pending, each batch on one copy of the model, and return its tokens."""
     batches = store.pending_batches()
     sizes = {batch.number: int(inputs.plan.lengths(batch).sum()) for batch in batches}
-    total, done = inputs.plan.totals.tokens, inputs.plan.totals.tokens - sum(sizes.values())
+    done = sum(inputs.plan.samples[number].length for number in store.finished)
+    total = done + sum(sizes.values())
     progress("computing", done, total)
 
     def on(forward: Forward) -> Callable[[Batch], dict[int, jax.Array]]:

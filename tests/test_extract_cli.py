@@ -50,7 +50,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[ExtractConfig]:
     """The options that reach the pipeline, which does nothing."""
     found: list[ExtractConfig] = []
 
-    def fake(config: ExtractConfig, *, progress: object) -> Extraction:
+    def fake(config: ExtractConfig, *, progress: object, processes: object) -> Extraction:
         found.append(config)
         totals = Totals(*[0] * len(fields(Totals)))
         reports = {"t": AlignmentReport(0, 0, (), (), 0, 0, 0, 0)}
@@ -101,7 +101,10 @@ def flags() -> dict[str, Any]:
 
 def test_every_field_of_the_configuration_has_its_flag() -> None:
     names = {field.name for field in fields(ExtractConfig)}
-    assert set(flags()) == names | {"config_file", "dry_run", "json", "quiet"}
+    assert set(flags()) == names | {
+        "config_file", "dry_run", "json", "quiet", "distributed", "coordinator", "num_processes",
+        "process_id",
+    }  # fmt: skip
 
 
 def test_help_shows_the_configurations_defaults() -> None:

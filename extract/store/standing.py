@@ -24,13 +24,14 @@ from spectra.artifacts import open_artifact
 from spectra.artifacts.layout import CONFIG_NAME, LARGEST_CONFIG
 from spectra.atomic import sync_directory
 from spectra.errors import InputError
-from spectra.strict_json import JSONObject, load
+from spectra.strict_json import JSON, JSONObject, load
 
 RECORD_NAME = "extraction"
 """The field of config.json that holds the record."""
 
 _MOST_FIELDS = 20
 
+_JOURNALS = re.compile(rf"{re.escape(JOURNAL_NAME)}(-\d+)?")
 _OWNED = re.compile(r"index\.json|hidden_states_layer\d+_shard\d+\.safetensors(\.partial)?")
 
 
@@ -83,19 +84,22 @@ def is_complete(directory: Path, record: JSONObject) -> bool:
 def finished_batches(
     directory: Path, plan: Plan, record: JSONObject, missing: Iterable[ShardFile]
 ) -> frozenset[int]:
-    """The batches that the journal tells of and whose shards are not among `missing`.
+    """The batches that journals tell of and whose shards are not among `missing`.
 
     Raises `ForeignArtifactError` where shards lie without a journal, and what `is_complete`
     raises for another record.
     """
-    path = directory / JOURNAL_NAME
-    if not path.exists():
+    journals = list(_named(directory, _JOURNALS))
+    if not journals:
         stray = next(_named(directory, _OWNED), None)
         if stray is not None:
             raise _foreign(directory, f"{stray.name} and no journal of an extraction")
         return frozenset()
-    found, batches = read_journal(path)
-    _check_same(directory, found, record)
+    batches = dict[int, JSON]()
+    for path in journals:
+        found, told = read_journal(path)
+        _check_same(directory, found, record)
+        batches |= told
     lost = {file.number for file in missing}
     # By its samples too: a number that damage changed would leave the rows of a batch unwritten.
     return frozenset(
@@ -121,18 +125,19 @@ def check_space(directory: Path, needed: int, *, freed: int = 0) -> None:
 
 
 def clear(directory: Path) -> None:
-    """Remove what an artifact or an extraction left, config.json first and the journal next.
+    """Remove what an artifact or an extraction left, config.json first and the journals next.
 
     So no config lists files that are gone and no journal tells of them, whenever it is stopped.
     """
     _remove(directory, [directory / CONFIG_NAME])
-    _remove(directory, [directory / JOURNAL_NAME])
+    drop_journals(directory)
     _remove(directory, _named(directory, _OWNED))
 
 
-def drop_journal(directory: Path) -> None:
-    """Remove the journal of an artifact that is complete."""
-    _remove(directory, [directory / JOURNAL_NAME])
+def drop_journals(directory: Path, *, others: bool = False) -> None:
+    """Remove the journals, process 0's last; `others` leaves that."""
+    found = sorted(_named(directory, _JOURNALS), reverse=True)
+    _remove(directory, [path for path in found if not (others and path.name == JOURNAL_NAME)])
 
 
 def owned_bytes(directory: Path) -> int:

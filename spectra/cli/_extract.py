@@ -10,11 +10,20 @@ import typer
 from spectra.cli import _options as options
 from spectra.cli._config import ConfigFile
 from spectra.cli._extraction_text import done, done_text, planned, planned_text
+from spectra.cli._processes import (
+    Coordinator,
+    Distributed,
+    NumProcesses,
+    ProcessId,
+    processes,
+)
 from spectra.cli._progress import Progress, progress
 from spectra.cli._text import complain, document, say
+from spectra.errors import UsageError
 
 if TYPE_CHECKING:
     from extract.config import ExtractConfig
+    from spectra.distributed import Processes
 
 EXAMPLE = (
     "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 "
@@ -170,6 +179,10 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     fresh: Fresh = None,
     push_layout: PushLayout = None,
     dry_run: DryRun = False,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -193,8 +206,19 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     }
     given = {name: value for name, value in choices.items() if value is not None}
     config = ExtractConfig(traces=traces, model=model, out=out, **given)
-    with progress(quiet, unit="tokens") as tell:
-        found = _plan(config, tell) if dry_run else _run(config, tell)
+    if dry_run and distributed:
+        raise UsageError(
+            "--dry-run and --distributed were both given. Expected one of them: a dry run tells "
+            "what all processes compute and write together, and needs one process."
+        )
+    with processes(
+        "spectra extract", distributed, coordinator, num_processes, process_id
+    ) as shared:
+        others = shared.rank > 0
+        with progress(quiet or others, unit="tokens") as tell:
+            found = _plan(config, tell) if dry_run else _run(config, tell, shared)
+    if others:
+        return
     for warning in () if quiet else found["warnings"]:
         complain(f"Warning: {warning}")
     if json:
@@ -214,7 +238,7 @@ def _plan(config: ExtractConfig, tell: Progress) -> dict[str, Any]:
     return planned(inputs, estimate(inputs))
 
 
-def _run(config: ExtractConfig, tell: Progress) -> dict[str, Any]:
+def _run(config: ExtractConfig, tell: Progress, shared: Processes) -> dict[str, Any]:
     from extract.pipeline import run
 
-    return done(run(config, progress=tell))
+    return done(run(config, progress=tell, processes=shared))
