@@ -59,9 +59,12 @@ def operations(inputs: Inputs) -> int:
     return sum(flops(inputs.spec, *batch.shape, blocks=inputs.top) for batch in inputs.plan.batches)
 
 
-def check_memory(inputs: Inputs) -> None:
-    """Refuse what does not fit, before anything is loaded; raises `MemoryLimitError`."""
-    room, needed = _room(inputs), memory_bytes(inputs)
+def check_memory(inputs: Inputs, needed: int | None = None) -> None:
+    """Refuse what does not fit, before anything is loaded; raises `MemoryLimitError`.
+
+    `needed` are the bytes, `memory_bytes` if None.
+    """
+    room, needed = _room(inputs), memory_bytes(inputs) if needed is None else needed
     if room is None or needed <= room:
         return
     spread = inputs.spread
@@ -93,15 +96,19 @@ def _room(inputs: Inputs) -> int | None:
 
 
 def memory_bytes(inputs: Inputs) -> int:
-    """Weights, the activations of the batches that compute, and states that wait for the disk.
+    """What computing takes, and states that wait for the disk.
 
     On all devices together. Where each has a memory of its own, states may wait in any of them.
     """
-    spread, work = inputs.spread, inputs.work
-    count = len(spread.devices)
-    each = work.activations_on_one(spread.degree, spread.streams)
-    places = 1 if inputs.platform == "cpu" else count
-    return weight_bytes(inputs) + count * each + places * work.waiting
+    places = 1 if inputs.platform == "cpu" else len(inputs.spread.devices)
+    return computing_bytes(inputs) + places * inputs.work.waiting
+
+
+def computing_bytes(inputs: Inputs) -> int:
+    """Weights, and the activations of the batches that compute, on all devices together."""
+    spread = inputs.spread
+    each = inputs.work.activations_on_one(spread.degree, spread.streams)
+    return weight_bytes(inputs) + len(spread.devices) * each
 
 
 def weight_bytes(inputs: Inputs) -> int:

@@ -58,6 +58,11 @@ class Inputs:
         return _top(self.plan)
 
     @property
+    def config_extra(self) -> dict[str, JSON]:
+        """What config.json says of the model beside its name."""
+        return {"num_hidden_layers": self.spec.num_layers}
+
+    @property
     def platform(self) -> str:
         """The devices' platform: "cpu", "gpu" or "tpu"."""
         return str(self.spread.devices[0].platform)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,20 +71,22 @@ def run(
     """
     inputs = gather(config, progress)
     check_memory(inputs)
-    done, log = list[Written](), None
-    with shared_store(inputs, processes) as store:
+    own, done, log = Written(0, 0.0, {}), list[Written](), None
+    with shared_store(inputs, processes, progress) as store:
         if not store.complete:
             with Log.in_directory(config.out, processes.rank) as log:
                 log.begin(inputs)
+                for warning in store.warnings:
+                    log.say(f"warning: {warning}")
                 begin = time.perf_counter()
-                forwards = _load(inputs, log, progress)
+                forwards = load(inputs, log.say, progress)
                 trim_heap()
                 log.say(f"loaded in {time.perf_counter() - begin:.2f} s")
                 begin = time.perf_counter()
-                computed = _compute(inputs, store, forwards, progress)
-                own = Written(computed, time.perf_counter() - begin, store.settle())
+                tokens = _compute(inputs, store, forwards, progress)
+                own = Written(tokens, time.perf_counter() - begin, store.settle())
                 log.say(
-                    f"computed {computed:,} tokens in {own.seconds:.2f} s; peak memory "
+                    f"computed {tokens:,} tokens in {own.seconds:.2f} s; peak memory "
                     f"{peak_memory() / 1e6:,.0f} MB"
                 )
                 if processes.rank == 0:
@@ -112,12 +114,14 @@ def _commit(inputs: Inputs, store: Store, done: Sequence[Written]) -> None:
     """Make an artifact of what all have written."""
     for other in done[1:]:
         store.hear(other.nonfinite)
-    blocks = {"num_hidden_layers": inputs.spec.num_layers}
-    store.commit(model=inputs.checkpoint.name, config_extra=blocks)
+    store.commit(model=inputs.checkpoint.name, config_extra=inputs.config_extra)
 
 
-def _load(inputs: Inputs, log: Log, progress: Progress) -> list[Forward]:
-    """The model, once for each group of devices."""
+def load(inputs: Inputs, say: Callable[[str], None], progress: Progress) -> list[Forward]:
+    """The model, once for each group of devices, its attention checked.
+
+    `say` is told how far that is from the plain one.
+    """
     progress("loading", 0, 0)
     spread = inputs.spread
     placements = [Placement(group) for group in spread.groups]
@@ -125,7 +129,7 @@ def _load(inputs: Inputs, log: Log, progress: Progress) -> list[Forward]:
     attend = choose(inputs.platform, inputs.spec.head_dim, inputs.dtype)
     if attend is not chunked or inputs.dtype != "float32":
         difference = check(attend, inputs.spec, inputs.dtype, placement)
-        log.say(f"attention {attend.__name__}: differs by {difference:.2g} from the plain one")
+        say(f"attention {attend.__name__}: differs by {difference:.2g} from the plain one")
     layers = inputs.plan.layers
     decoder = load_decoder(
         inputs.spec,
@@ -136,7 +140,7 @@ def _load(inputs: Inputs, log: Log, progress: Progress) -> list[Forward]:
         placement=placement,
     )
     decoders = [decoder, *(copy_decoder(decoder, other) for other in placements[1:])]
-    log.say(f"copies of the model: {spread.copies}, each on {spread.degree} devices")
+    say(f"copies of the model: {spread.copies}, each on {spread.degree} devices")
     taps = [Tap(layer.index, layer.final_norm) for layer in layers]
     return [
         Forward(one, inputs.spec, taps=taps, attend=attend, placement=where)
@@ -152,13 +156,27 @@ def _compute(inputs: Inputs, store: Store, forwards: Sequence[Forward], progress
     total = done + sum(sizes.values())
     progress("computing", done, total)
 
-    def on(forward: Forward) -> Callable[[Batch], dict[int, jax.Array]]:
-        return lambda batch: forward(inputs.plan.token_ids(batch))
-
-    copies = lanes([on(forward) for forward in forwards], inputs.spread.streams)
-    for batch, states in side_by_side(copies, batches):
+    for batch, states in computed(inputs, forwards, batches):
         store.write(batch, states)
         trim_heap()
         done += sizes[batch.number]
         progress("computing", done, total)
     return sum(sizes.values())
+
+
+def computed(
+    inputs: Inputs,
+    forwards: Sequence[Forward],
+    batches: Sequence[Batch],
+    layers: Collection[int] | None = None,
+) -> Iterator[tuple[Batch, dict[int, jax.Array]]]:
+    """Batches, in turn, with their states by layer, each computed on one copy of the model.
+
+    With `layers`, of those alone.
+    """
+
+    def on(forward: Forward) -> Callable[[Batch], dict[int, jax.Array]]:
+        return lambda batch: forward(inputs.plan.token_ids(batch), layers)
+
+    copies = [on(forward) for forward in forwards]
+    return side_by_side(lanes(copies, inputs.spread.streams), batches)

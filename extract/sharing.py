@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from extract.inputs import Inputs
-from extract.store import Batch, Store, join_store, open_store
+from extract.store import Batch, Store, extraction_record, join_store, open_store
 from extract.store.errors import DirectoryNotSharedError
-from extract.store.identity import extraction_record
 from extract.store.opening import holder
 from extract.store.sink import NonFinite
+from extract.tokenizing import Progress
 from spectra.distributed import Processes
 from spectra.strict_json import JSON, dumps, loads
 
@@ -37,7 +37,7 @@ class Written:
 
 
 @contextmanager
-def shared_store(inputs: Inputs, processes: Processes) -> Iterator[Store]:
+def shared_store(inputs: Inputs, processes: Processes, progress: Progress) -> Iterator[Store]:
     """The store with this process's batches, once all processes have found that they agree.
 
     Raises:
@@ -49,7 +49,9 @@ def shared_store(inputs: Inputs, processes: Processes) -> Iterator[Store]:
     processes.agree("the extraction", extraction_record(plan, inputs.fingerprint))
     copies: list[Any] = processes.gather("copies of the model", inputs.spread.copies)
     if processes.rank == 0:
-        with open_store(config.out, plan, inputs.fingerprint, fresh=config.fresh) as store:
+        with open_store(
+            config.out, plan, inputs.fingerprint, fresh=config.fresh, progress=progress
+        ) as store:
             pending = None
             if not store.complete:
                 pending = [batch.number for batch in store.pending_batches()]

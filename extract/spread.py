@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from extract.decoder.spec import DecoderSpec
 from extract.decoder.streams import streams_on
 from extract.store import Plan
@@ -56,6 +54,11 @@ class Spread:
         """Batches that one copy computes side by side."""
         return streams_on(self.groups[0], self.copies)
 
+    @property
+    def batches(self) -> int:
+        """Batches that all copies compute side by side."""
+        return self.copies * self.streams
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
@@ -65,6 +68,12 @@ class Work:
     top: int
     item: int
     plan: Plan
+
+    @property
+    def sizes(self) -> list[int]:
+        """Tokens of the batches, padding included, the largest first."""
+        shapes = (batch.shape for batch in self.plan.batches)
+        return sorted((rows * length for rows, length in shapes), reverse=True)
 
     def weights_on_one(self, degree: int) -> int:
         """Bytes of the weights that one of `degree` devices holds, the embeddings whole."""
@@ -77,12 +86,11 @@ class Work:
     def activations_on_one(self, degree: int, streams: int) -> int:
         """Bytes of the largest batches' activations on one of `degree` devices."""
         spec = self.spec
-        sizes = sorted((int(np.prod(batch.shape)) for batch in self.plan.batches), reverse=True)
         attention = 2 * spec.num_heads * spec.head_dim
         if spec.num_kv_heads % degree == 0:
             attention //= degree
         width = 4 * spec.hidden_dim + 3 * _share(spec.mlp_dim, degree) + attention
-        return sum(sizes[:streams]) * width * self.item
+        return sum(self.sizes[:streams]) * width * self.item
 
     @property
     def waiting(self) -> int:

@@ -4,49 +4,31 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-import numpy as np
-
-from spectra import strict_json
-from spectra.artifacts import Layer, Place, find_artifacts
-from spectra.backend import Backend, Mode, precision_advice, select_backend
+from spectra.artifacts import Place, find_artifacts
+from spectra.backend import Backend, precision_advice, select_backend
 from spectra.engine import (
     STREAMED,
     Clock,
-    LayerResult,
-    PoolResult,
     Progress,
     RunConfig,
     compile_ahead,
     evaluate_layer,
 )
 from spectra.errors import InputError
+from spectra.gathering import Gathered, add_pool, add_whole_files, nonfinite_warnings
 from spectra.grouping import Group
-from spectra.left_out import LeftOut, locator
+from spectra.left_out import locator
 from spectra.linalg import Fault
 from spectra.outputs import (
-    COLUMNS,
-    INFLUENCE_COLUMNS,
-    INFLUENCES_FILE,
-    LAYERS_FILE,
-    TABLE_FILE,
-    Head,
-    PoolRecords,
-    SweepOptions,
     check_space,
     commit,
-    csv_lines,
-    documents,
-    influence_rows,
-    jackknife_head,
-    layer_profile,
     pool_records,
-    pool_rows,
     rounding_warnings,
     run_lock,
 )
@@ -153,33 +135,6 @@ def run(
     return tuple(runs)
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """What the layers of one model give, until it is written."""
-
-    warnings: list[str]
-    files: dict[str, bytes] = field(default_factory=dict)
-    table: list[bytes] = field(default_factory=lambda: [csv_lines([COLUMNS])])
-    influences: list[bytes] = field(default_factory=lambda: [csv_lines([INFLUENCE_COLUMNS])])
-    errors: list[float] = field(default_factory=list)
-    repairs: Counter[Fault] = field(default_factory=Counter)
-    exhausted: dict[str, list[int]] = field(default_factory=dict)
-    heads: dict[tuple[int, str], Head] = field(default_factory=dict)
-    records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
-    matched: dict[tuple[int, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
-
-    def add_faults(self, layer: int, found: LayerResult) -> None:
-        """Keep what went wrong on the way and was mended."""
-        self.repairs += found.repairs
-        if found.exhausted:
-            self.exhausted[str(layer)] = found.exhausted
-        self.warnings += fault_warnings(layer, found)
-
-    def every_record(self) -> list[Record]:
-        """The records of all layers, pools and groups."""
-        return [record for records in self.records.values() for record in records.values()]
-
-
 def run_model(
     place: Place,
     out: Path,
@@ -194,7 +149,7 @@ def run_model(
 
     The directory `out` is locked by the caller.
     """
-    stages, mode = Stages(), backend.mode
+    stages = Stages()
     with stages("plan"):
         prepared = prepare(place, config, backend, progress).without_steps()
         check_space(out, prepared.output_bytes(config))
@@ -202,21 +157,60 @@ def run_model(
     progress("fetching", 0, 0)
     with stages("fetch"):
         prepared = prepared.fetched()
+
+    def evaluated() -> Iterator[LayerResult]:
+        for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
+            source = STREAMED if parts is None else parts.layers[layer.index]
+            with prepared.artifact.open_rows(layer, config.drop_dims) as reader:
+                yield evaluate_layer(
+                    plan, reader, config, backend, progress, prepared.blocks, clock, source
+                )
+
+    task = Task(prepared, out, config, backend, origin, stages, clock)
+    return finish_model(task, evaluated(), {} if parts is None else {"parts": parts.of})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A model's run, planned.
+
+    Attributes:
+        prepared: the artifact with the plan of each layer.
+        out: the directory that is written, locked by the caller.
+        config: all options.
+        backend: where to compute.
+        origin: the command and the options, for run.json.
+        stages: the time that stages took so far.
+        clock: finds out where the time goes, if that was asked for.
+    """
+
+    prepared: Prepared
+    out: Path
+    config: RunConfig
+    backend: Backend
+    origin: dict[str, Any]
+    stages: Stages
+    clock: Clock | None = None
+
+
+def finish_model(
+    task: Task, evaluated: Iterator[LayerResult], provenance: Mapping[str, Any]
+) -> ModelRun:
+    """Compute a model's files from what its layers give, one after the other, and write them.
+
+    `provenance` is what run.json is to have beside, or in place of, what it has of every run.
+    """
+    prepared, out, config, stages = task.prepared, task.out, task.config, task.stages
+    backend, clock = task.backend, task.clock
     artifact, samples = prepared.artifact, prepared.artifact.index.samples
-    locate = locator(samples)
-    gathered = _Gathered([*prepared.warnings, *precision_advice(backend, config.precision)])
+    locate, mode = locator(samples), backend.mode
+    gathered = Gathered([*prepared.warnings, *precision_advice(backend, config.precision)])
     with ThreadPoolExecutor(1) as beside:
         dim = artifact.config.hidden_dim - len(set(config.drop_dims))
         compiled = beside.submit(compile_ahead, dim, config.chosen, backend.name)
-        for layer, plan, left_out in zip(
-            prepared.layers, prepared.plans, prepared.left_out, strict=True
-        ):
-            reading = artifact.open_rows(layer, config.drop_dims)
-            with reading as reader, stages(Profile.main):
-                source = STREAMED if parts is None else parts.layers[layer.index]
-                found = evaluate_layer(
-                    plan, reader, config, backend, progress, prepared.blocks, clock, source
-                )
+        for layer, left_out in zip(prepared.layers, prepared.left_out, strict=True):
+            with stages(Profile.main):
+                found = next(evaluated)
             gathered.add_faults(layer.index, found)
             results = found.pools
             with stages("statistics"):
@@ -227,17 +221,16 @@ def run_model(
                     )
                     pool, whole = result.plan.rows.pool, made.records[Group("global")]
                     gathered.warnings += rounding_warnings(layer.index, pool, whole, result.stored)
-                    _add_pool(gathered, prepared, layer, left_out, result, made, config, mode)
-            gathered.warnings += _nonfinite_warnings(layer, left_out, results, locate)
-    _add_whole_files(gathered, prepared, config)
+                    add_pool(gathered, prepared, layer, left_out, result, made, config, mode)
+            gathered.warnings += nonfinite_warnings(layer, left_out, results, locate)
+    add_whole_files(gathered, prepared, config)
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
-    provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)
-    provenance |= {} if parts is None else {"parts": parts.of}
+    record = _provenance(prepared, gathered, config, backend, accuracy, stages) | dict(provenance)
     if clock is not None:
-        provenance |= {"work_seconds": clock.asdict(), "solvers": clock.solvers()}
+        record |= {"work_seconds": clock.asdict(), "solvers": clock.solvers()}
     with stages("write"):
-        commit(out, gathered.files, {"format_version": 1, **origin, **provenance})
+        commit(out, gathered.files, {"format_version": 1, **task.origin, **record})
     undefined = sum(
         record.num_rows > 0 and record.status not in ("ok", "short_spectrum")
         for record in gathered.every_record()
@@ -255,49 +248,9 @@ def run_model(
     )
 
 
-def _add_pool(
-    gathered: _Gathered,
-    prepared: Prepared,
-    layer: Layer,
-    left_out: LeftOut,
-    result: PoolResult,
-    made: PoolRecords,
-    config: RunConfig,
-    mode: Mode,
-) -> None:
-    pool, model = result.plan.rows.pool, prepared.artifact.config.model
-    gathered.records[layer.index, pool] = made.records
-    gathered.matched[layer.index, pool] = made.matched
-    head = _head(prepared, layer, left_out, result, config, mode)
-    gathered.heads[layer.index, pool] = head
-    sweep = SweepOptions(result.plan.counts, config.repeats, config.seed, pool, config.sampling)
-    contents = documents(head, result.plan.rows.atoms, made, sweep, config.depth)
-    gathered.table.append(csv_lines(pool_rows(contents)))
-    if config.influences:
-        samples = prepared.artifact.index.samples
-        rows = influence_rows(model, layer.index, result, made, samples)
-        gathered.influences.append(csv_lines(rows))
-    gathered.errors += result.checked.values()
-    primary = layer.index == prepared.artifact.config.layer
-    folder = f"pool_{pool}" if primary else f"layer_{layer.index}/pool_{pool}"
-    for name, content in contents.items():
-        gathered.files[f"{folder}/{name}"] = strict_json.dumps(content).encode()
-
-
-def _add_whole_files(gathered: _Gathered, prepared: Prepared, config: RunConfig) -> None:
-    """What a run has once, beside the files of its layers and pools."""
-    if len(prepared.layers) > 1:
-        blocks = prepared.artifact.config.num_hidden_layers
-        profile = layer_profile(gathered.heads, gathered.records, blocks)
-        gathered.files[LAYERS_FILE] = strict_json.dumps(profile).encode()
-    gathered.files[TABLE_FILE] = b"".join(gathered.table)
-    if config.influences:
-        gathered.files[INFLUENCES_FILE] = b"".join(gathered.influences)
-
-
 def _provenance(
     prepared: Prepared,
-    gathered: _Gathered,
+    gathered: Gathered,
     config: RunConfig,
     backend: Backend,
     accuracy: Accuracy,
@@ -320,64 +273,6 @@ def _provenance(
         "warnings": gathered.warnings,
         "stages": stages.asdict(),
     }
-
-
-def _head(
-    prepared: Prepared,
-    layer: Layer,
-    left_out: LeftOut,
-    result: PoolResult,
-    config: RunConfig,
-    mode: Mode,
-) -> Head:
-    """What the pool's four files share."""
-    return Head(
-        prepared.artifact.config.model,
-        layer.index,
-        layer.final_norm,
-        result.plan.rows.pool,
-        result.plan.dim,
-        config.chosen.asdict(),
-        mode,
-        prepared.names.asdict(),
-        left_out.asdict(config),
-        jackknife_head(prepared.blocks, exact=config.jackknife == "exact")
-        if config.weighs
-        else None,
-    )
-
-
-def fault_warnings(layer: int, found: LayerResult) -> list[str]:
-    """Sentences on what a layer's solvers and its device's memory made necessary."""
-    failed = {fault: count for fault, count in found.repairs.items() if fault != "rounding"}
-    said = []
-    if failed:
-        what = ", ".join(f"{fault}: {count}" for fault, count in sorted(failed.items()))
-        said.append(
-            f"layer {layer}: {sum(failed.values())} spectra came wrong from the solver ({what}) "
-            "and were computed again from their rows on the host."
-        )
-    if found.exhausted:
-        sizes = ", ".join(f"{size / 1e6:,.0f} MB" for size in found.exhausted)
-        said.append(
-            f"layer {layer}: the device's memory ran out with {sizes} planned for moments; the "
-            "layer was computed again with less."
-        )
-    return said
-
-
-def _nonfinite_warnings(
-    layer: Layer, left: LeftOut, results: Sequence[PoolResult], locate: Callable[[int], str]
-) -> list[str]:
-    behind = (result.bad_behind for result in results)
-    found = np.unique(np.concatenate([left.nonfinite, *behind]))
-    if len(found) == 0:
-        return []
-    what = "were left out" if len(left.nonfinite) else "leave their groups undefined"
-    return [
-        f"layer {layer.index}: {len(found)} token rows hold NaN or infinity and {what}, the "
-        f"first at {locate(int(found[0]))}."
-    ]
 
 
 def options_record(config: RunConfig, sources: Mapping[str, str]) -> dict[str, Any]:

@@ -8,11 +8,12 @@ store is opened again, by however many processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from extract.store import standing
+from extract.store.digests import Digests, Progress, sound
 from extract.store.identity import extraction_record
 from extract.store.journal import JOURNAL_NAME, Journal
 from extract.store.plan import Plan
@@ -41,11 +42,13 @@ def open_store(
     *,
     fresh: bool = False,
     queue_bytes: int = QUEUE_BYTES,
+    progress: Progress = lambda *_: None,
 ) -> Iterator[Store]:
     """The store of `plan` in `directory`, new, or where the run before left it.
 
     Leaving the block normally writes what is queued; leaving it by an exception drops that. Either
-    way the directory can be opened again and goes on from its finished batches.
+    way the directory can be opened again and goes on from its finished batches. Their rows are
+    read once and compared with what was written; where they differ, the batch is pending again.
 
     Args:
         directory: Made where absent. Files that are no part of an artifact stay untouched.
@@ -54,6 +57,7 @@ def open_store(
             was begun with another plan or fingerprint is refused.
         fresh: Delete what the directory has of an artifact, finished or not, and start over.
         queue_bytes: States that may wait for the disk.
+        progress: Told of the stage "checking", the reading of what an earlier run wrote.
 
     Raises:
         UsageError: `DirectoryBusyError`, `FingerprintMismatchError`, `ForeignArtifactError`.
@@ -70,9 +74,13 @@ def open_store(
             return
         files = ShardFiles(directory, plan)
         journal = Journal(directory / JOURNAL_NAME, plan)
-        finished = _make_ready(directory, plan, record, files, journal, fresh=fresh)
-        with _filling(directory, plan, record, files, journal, finished, queue_bytes) as store:
-            yield store
+        if fresh:
+            _clear(directory, plan)
+        finished, warnings = _make_ready(directory, plan, record, files, journal, progress)
+        sink = Sink(plan, files, journal)
+        with _session(files, journal, sink, finished, warnings, queue_bytes) as session:
+            yield Store(directory, plan, record, session)
+            session.writer.drain()
 
 
 @contextmanager
@@ -107,9 +115,11 @@ def join_store(
     with locked(directory, f"{LOCK_NAME}-{rank}"):
         files = ShardFiles(directory, plan)
         journal = Journal(directory / f"{JOURNAL_NAME}-{rank}", plan)
-        journal.begin(record, ())
-        with _filling(directory, plan, record, files, journal, finished, queue_bytes) as store:
-            yield store
+        journal.begin(record, {})
+        sink = Sink(plan, files, journal)
+        with _session(files, journal, sink, finished, (), queue_bytes) as session:
+            yield Store(directory, plan, record, session)
+            session.writer.drain()
 
 
 def holder(directory: Path) -> str | None:
@@ -121,21 +131,19 @@ def holder(directory: Path) -> str | None:
 
 
 @contextmanager
-def _filling(
-    directory: Path,
-    plan: Plan,
-    record: JSONObject,
+def _session(
     files: ShardFiles,
     journal: Journal,
-    finished: frozenset[int],
+    sink: Sink,
+    finished: Collection[int],
+    warnings: tuple[str, ...],
     queue_bytes: int,
-) -> Iterator[Store]:
+) -> Iterator[Session]:
+    """The writer at work, and its files open."""
     with closing(files), journal:
-        sink = Sink(plan, files, journal)
         writer = BackgroundWriter(sink.settle, limit=queue_bytes, interval=JOURNAL_INTERVAL)
         try:
-            yield Store(directory, plan, record, Session(files, sink, writer, finished))
-            writer.drain()
+            yield Session(files, sink, writer, finished, warnings)
         finally:
             writer.close(discard=True)
 
@@ -153,19 +161,22 @@ def _make_ready(
     record: JSONObject,
     files: ShardFiles,
     journal: Journal,
-    *,
-    fresh: bool,
-) -> frozenset[int]:
-    """Journal and shards, in this order; the numbers of the finished batches."""
-    if fresh:
-        freed = standing.owned_bytes(directory)
-        standing.check_space(directory, plan.totals.bytes, freed=freed)
-        standing.clear(directory)
+    progress: Progress,
+) -> tuple[Mapping[int, Digests], tuple[str, ...]]:
+    """Journal and shards, in this order; the finished batches, and warnings of those that were."""
     missing = files.missing()
-    finished = standing.finished_batches(directory, plan, record, missing)
+    told = standing.told_batches(directory, plan, record, missing)
     standing.check_space(directory, files.to_reserve(missing))
+    finished, warnings = sound(plan, files, told, progress)
     sweep(directory)
     journal.begin(record, finished)
     standing.drop_journals(directory, others=True)
     files.create(missing)
-    return finished
+    return finished, warnings
+
+
+def _clear(directory: Path, plan: Plan) -> None:
+    """For a fresh start, if the disk has room for it."""
+    freed = standing.owned_bytes(directory)
+    standing.check_space(directory, plan.totals.bytes, freed=freed)
+    standing.clear(directory)

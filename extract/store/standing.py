@@ -17,7 +17,7 @@ from extract.store.errors import (
     interrupted,
 )
 from extract.store.identity import differences
-from extract.store.journal import JOURNAL_NAME, read_journal, samples_of
+from extract.store.journal import JOURNAL_NAME, Line, read_journal, samples_of
 from extract.store.plan import Plan
 from extract.store.shards import ShardFile, allocated
 from spectra.artifacts import open_artifact
@@ -81,10 +81,10 @@ def is_complete(directory: Path, record: JSONObject) -> bool:
     return True
 
 
-def finished_batches(
+def told_batches(
     directory: Path, plan: Plan, record: JSONObject, missing: Iterable[ShardFile]
-) -> frozenset[int]:
-    """The batches that journals tell of and whose shards are not among `missing`.
+) -> dict[int, JSON]:
+    """What the journals have for digests of the batches whose shards are not among `missing`.
 
     Raises `ForeignArtifactError` where shards lie without a journal, and what `is_complete`
     raises for another record.
@@ -94,20 +94,21 @@ def finished_batches(
         stray = next(_named(directory, _OWNED), None)
         if stray is not None:
             raise _foreign(directory, f"{stray.name} and no journal of an extraction")
-        return frozenset()
-    batches = dict[int, JSON]()
+        return {}
+    lines = dict[int, Line]()
     for path in journals:
         found, told = read_journal(path)
         _check_same(directory, found, record)
-        batches |= told
+        lines |= told
     lost = {file.number for file in missing}
     # By its samples too: a number that damage changed would leave the rows of a batch unwritten.
-    return frozenset(
-        batch
-        for batch in range(len(plan.batches))
-        if batches.get(batch) == samples_of(plan, batch)
-        and lost.isdisjoint(plan.shard_of(sample) for sample in plan.batches[batch].samples)
-    )
+    return {
+        batch.number: lines[batch.number].sha256
+        for batch in plan.batches
+        if batch.number in lines
+        and lines[batch.number].samples == samples_of(plan, batch.number)
+        and lost.isdisjoint(map(plan.shard_of, batch.samples))
+    }
 
 
 def check_space(directory: Path, needed: int, *, freed: int = 0) -> None:

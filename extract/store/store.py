@@ -8,7 +8,7 @@ config.json, and the journal goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,12 @@ import numpy as np
 
 from extract.store import standing
 from extract.store.buckets import Batch
+from extract.store.documents import artifact_documents
 from extract.store.errors import UnfinishedStoreError
 from extract.store.plan import Plan
 from extract.store.shards import ShardFiles
 from extract.store.sink import NonFinite, Sink, States
 from extract.store.writer import BackgroundWriter
-from spectra.artifacts.encode import config_document, index_document, with_extra
 from spectra.artifacts.layout import NO_EXTRA
 from spectra.artifacts.rows import DTYPES
 from spectra.artifacts.write import check_documents, write_documents
@@ -37,7 +37,8 @@ class Session:
     files: ShardFiles
     sink: Sink
     writer: BackgroundWriter
-    finished: frozenset[int]
+    finished: Collection[int]
+    warnings: tuple[str, ...]
 
 
 class Store:
@@ -56,7 +57,7 @@ class Store:
         self._missing = {batch.number: set(layers) for batch in self._pending}
         unfinished = {sample for batch in self._pending for sample in batch.samples}
         self._finished = frozenset(range(len(plan.samples))) - unfinished
-        self._warnings: tuple[str, ...] = ()
+        self._warnings = session.warnings if session else ()
 
     @property
     def complete(self) -> bool:
@@ -70,7 +71,10 @@ class Store:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """After `commit`, sentences on states that this run wrote and that are not finite."""
+        """Sentences on what an earlier run wrote and the disk lost, and after `commit` on states.
+
+        On those that this run wrote and that are not finite.
+        """
         return self._warnings
 
     def pending_batches(self) -> tuple[Batch, ...]:
@@ -152,19 +156,15 @@ class Store:
         if self._session is None:
             return self._directory
         told = sorted(self.settle().items())
-        self._warnings = tuple(self._nonfinite_warning(*one) for one in told)
-        plan, entries = self._plan, self._plan.entries
-        known = config_document(
+        self._warnings += tuple(self._nonfinite_warning(*one) for one in told)
+        config, index = artifact_documents(
+            self._plan,
+            self._record,
             model=model,
-            primary=plan.layers[-1].index if primary is None else primary,
-            layers={layer.index: layer.final_norm for layer in plan.layers},
-            dim=plan.hidden_dim,
-            dtype=plan.storage_dtype,
-            samples=entries,
-            cuts=list(plan.cuts),
+            primary=primary,
+            config_extra=config_extra,
+            index_extra=index_extra,
         )
-        config = with_extra({**known, standing.RECORD_NAME: dict(self._record)}, config_extra)
-        index = with_extra(index_document(entries), index_extra)
         check_documents(self._directory, config, index)
         self._session.files.publish()
         write_documents(self._directory, config, index)

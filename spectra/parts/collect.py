@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,8 @@ from spectra.artifacts import Layer, RowReader
 from spectra.atomic import (
     discard_empty,
     free_bytes,
-    output_error,
     replacing,
     sweep,
-    sync_directory,
 )
 from spectra.backend import Backend, one_thread_blas
 from spectra.engine import Array, Form, Progress, RunConfig, Share, collect_shares, forms, pilot
@@ -172,8 +169,7 @@ def collect_part(
         }
         head = header(planned.tensors, record)
         _check_room(path, planned.size + len(head))
-        staged = work / path.name
-        with replacing(staged) as stream, one_thread_blas():
+        with replacing(path, work) as stream, one_thread_blas():
             stream.write(head)
             for layer in prepared.layers:
                 with prepared.artifact.open_rows(layer, config.drop_dims) as reader:
@@ -181,11 +177,6 @@ def collect_part(
                     arrays = _layer_arrays(layer, shares, reader, shift, backend, progress)
                 write_tensors(stream, planned.tensors, arrays)
                 del arrays  # what they are made from, too, before the next layer's
-        try:
-            os.replace(staged, path)
-            sync_directory(path.parent)
-        except OSError as error:
-            raise output_error(path, error) from None
     discard_empty([work])  # a killed part's is not the lock's to remove
     return PartRun(model, path, part, rows, True, planned.size + len(head))
 
