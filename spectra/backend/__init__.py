@@ -127,13 +127,15 @@ def precision_advice(backend: Backend, precision: Precision) -> tuple[str, ...]:
 
 
 def find_devices(name: str = "auto") -> list[jax.Device]:
-    """JAX's devices of the platform of this name; raises as `select_backend`."""
+    """This process's devices of the platform of this name; raises as `select_backend`."""
     import jax
 
     if name not in BACKENDS:
         raise UsageError(f"backend {name!r} is not known. Expected one of: {', '.join(BACKENDS)}.")
     try:
-        return jax.local_devices(backend=jax.default_backend() if name == "auto" else name)
+        platform = jax.default_backend() if name == "auto" else name
+        devices: list[jax.Device] = jax.local_devices(backend=platform)
+        return devices
     except RuntimeError as error:
         raise BackendUnavailableError(
             f"--backend {name}: JAX {jax.__version__} sees no {name} here (devices: "
