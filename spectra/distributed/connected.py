@@ -46,7 +46,7 @@ def connect(cluster: Cluster) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    peers = _Connected(client, rank, count)
+    peers = Connected(client, rank, count, lambda: _quiet(lambda: Wire(rank, count)))
     try:
         yield peers
         peers.gather("end", "done")
@@ -80,18 +80,20 @@ def _client(cluster: Cluster) -> tuple[Any, int, int]:
     return state.client, int(state.process_id), int(state.num_processes or 1)
 
 
-class _Connected:
+class Connected:
     """One of several processes."""
 
-    def __init__(self, client: Any, rank: int, count: int) -> None:
+    def __init__(self, client: Any, rank: int, count: int, wire: Callable[[], Wire]) -> None:
+        """Over a `client` of JAX's coordination service; all of them make their `wire` at once."""
         self.rank, self.count = rank, count
         self._client, self._asked = client, 0
         self._watch = Watch(client, rank, count)
         hosts = self.gather("host", socket.gethostname())
         self._watch.hosts = [str(host) for host in hosts]
-        self._wire = self._try(lambda: _quiet(lambda: Wire(rank, count)))
+        self._wire: Wire = self._try(wire)
 
     def gather(self, what: str, value: JSON) -> list[JSON]:
+        """As `Processes` has it."""
         number, self._asked = self._asked, self._asked + 1
         sent = dumps({"what": what, "value": value}, indent=None)
         self._try(lambda: self._client.key_value_set(f"spectra/{number}/{self.rank}", sent))
@@ -109,6 +111,7 @@ class _Connected:
         return answers
 
     def agree(self, what: str, value: JSON) -> None:
+        """As `Processes` has it."""
         said = self.gather(what, value)
         for rank, other in enumerate(said):
             for field, there, first in differences(other, said[0]):
@@ -119,16 +122,19 @@ class _Connected:
                 )
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:
+        """As `Processes` has it."""
         found: NDArray[Any] = self._try(lambda: self._wire.total(values))
         return found
 
     def union(self, values: NDArray[Any]) -> NDArray[Any]:
+        """As `Processes` has it."""
         data = np.zeros(-(-values.nbytes // 8) * 8, np.uint8)
         data[: values.nbytes] = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
         found = self.total(data.view(np.int64)).view(np.uint8)[: values.nbytes]
         return found.view(values.dtype).reshape(values.shape)
 
     def collect(self, data: bytes) -> list[bytes]:
+        """As `Processes` has it."""
         found: list[bytes] = self._try(lambda: self._wire.collect(data))
         return found
 
@@ -138,7 +144,7 @@ class _Connected:
         self._part()
         # JAX's own exit handler would wait for peers that are gone.
         code = getattr(error, "exit_code", 1)
-        atexit.register(_end_at_once, code if isinstance(code, int) else 1)
+        atexit.register(_exit_at_once, code if isinstance(code, int) else 1)
 
     def leave(self) -> None:
         """All is done."""
@@ -195,7 +201,7 @@ def _quiet(make: Callable[[], Wire]) -> Wire:
         os.close(nowhere)
 
 
-def _end_at_once(code: int) -> None:
+def _exit_at_once(code: int) -> None:
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -28,12 +29,23 @@ _FIRST = f"{_ERRORS}first"
 class Watch:
     """Keeps watch until `stop`."""
 
-    def __init__(self, client: Any, rank: int, count: int) -> None:
-        """Begin: `client` is JAX's connection to its coordination service."""
+    def __init__(
+        self,
+        client: Any,
+        rank: int,
+        count: int,
+        end: Callable[[PeerError], None] | None = None,
+    ) -> None:
+        """Begin: `client` is JAX's connection to its coordination service.
+
+        Whoever does not end by himself is ended by `end`, by default the process, at once.
+        """
+        self._end = end or _end_at_once
         self.hosts = ["?"] * count
         self._client, self._rank, self._count = client, rank, count
         self._found: PeerError | None = None
         self._heard = threading.Event()
+        self._ending = threading.Event()
         self._stopped = threading.Event()
         self._seen = {other: ("", time.monotonic()) for other in range(count) if other != rank}
         threading.Thread(target=self._run, daemon=True).start()
@@ -50,6 +62,7 @@ class Watch:
 
     def tell(self, error: BaseException) -> None:
         """Have the others know what ends this process, unless they know of something before."""
+        self._ending.set()
         if isinstance(error, PeerError):
             return
         told = str(error) if isinstance(error, SpectraError) else f"{type(error).__name__} {error}"
@@ -68,6 +81,7 @@ class Watch:
 
     def stop(self) -> None:
         """Watch no longer."""
+        self._ending.set()
         self._stopped.set()
 
     def _run(self) -> None:
@@ -84,8 +98,8 @@ class Watch:
                 if self._rank:
                     with suppress(RuntimeError):
                         self._client.key_value_set(f"{_KNOWN}{self._rank}", "", True)
-                if not self._stopped.wait(GRACE):
-                    _end_at_once(self._found)
+                if not self._ending.wait(GRACE):
+                    self._end(self._found)
                 return
 
     def _look(self) -> None:
