@@ -55,9 +55,12 @@ def operations(inputs: Inputs) -> int:
     return sum(flops(inputs.spec, *batch.shape, blocks=inputs.top) for batch in inputs.plan.batches)
 
 
-def check_memory(inputs: Inputs) -> None:
-    """Refuse what does not fit, before anything is loaded; raises `MemoryLimitError`."""
-    room, needed = _room(inputs), memory_bytes(inputs)
+def check_memory(inputs: Inputs, needed: int | None = None) -> None:
+    """Refuse what does not fit, before anything is loaded; raises `MemoryLimitError`.
+
+    `needed` are the bytes, `memory_bytes` if None.
+    """
+    room, needed = _room(inputs), memory_bytes(inputs) if needed is None else needed
     if room is None or needed <= room:
         return
     given = "--max-memory is" if inputs.config.max_memory else f"free on this {inputs.platform}:"
@@ -83,16 +86,24 @@ def _room(inputs: Inputs) -> int | None:
 
 
 def memory_bytes(inputs: Inputs) -> int:
-    """Weights, the activations of the batches that compute, and states that wait for the disk."""
-    spec, plan = inputs.spec, inputs.plan
-    item = jnp.dtype(inputs.dtype).itemsize
-    sizes = sorted(
-        (rows * length for rows, length in (b.shape for b in plan.batches)), reverse=True
-    )
-    tokens = sum(sizes[: inputs.streams])
-    width = 4 * spec.hidden_dim + 3 * spec.mlp_dim + 2 * spec.num_heads * spec.head_dim
+    """What computing takes, and states that wait for the disk."""
+    plan = inputs.plan
     waiting = min(QUEUE_BYTES, plan.totals.padded_tokens * plan.row_bytes * len(plan.layers))
-    return inputs.weight_bytes + tokens * width * item + waiting
+    return computing_bytes(inputs) + waiting
+
+
+def computing_bytes(inputs: Inputs) -> int:
+    """Weights, and the activations of the batches that compute."""
+    spec, tokens = inputs.spec, sum(largest_batches(inputs)[: inputs.streams])
+    item = jnp.dtype(inputs.dtype).itemsize
+    width = 4 * spec.hidden_dim + 3 * spec.mlp_dim + 2 * spec.num_heads * spec.head_dim
+    return inputs.weight_bytes + tokens * width * item
+
+
+def largest_batches(inputs: Inputs) -> list[int]:
+    """Tokens of the batches, padding included, the largest first."""
+    sizes = (rows * length for rows, length in (b.shape for b in inputs.plan.batches))
+    return sorted(sizes, reverse=True)
 
 
 def product_rate(inputs: Inputs) -> float:

@@ -60,6 +60,11 @@ class Inputs:
         return max(layer.index for layer in self.plan.layers)
 
     @property
+    def config_extra(self) -> dict[str, JSON]:
+        """What config.json says of the model beside its name."""
+        return {"num_hidden_layers": self.spec.num_layers}
+
+    @property
     def platform(self) -> str:
         """The devices' platform: "cpu", "gpu" or "tpu"."""
         return str(self.devices[0].platform)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
                 for warning in store.warnings:
                     log.say(f"warning: {warning}")
                 begin = time.perf_counter()
-                forward = _load(inputs, log, progress)
+                forward = load(inputs, log.say, progress)
                 trim_heap()
                 log.say(f"loaded in {time.perf_counter() - begin:.2f} s")
                 begin = time.perf_counter()
@@ -84,8 +85,7 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
                     f"computed {computed:,} tokens in {seconds:.2f} s; peak memory "
                     f"{peak_memory() / 1e6:,.0f} MB"
                 )
-                blocks = {"num_hidden_layers": inputs.spec.num_layers}
-                store.commit(model=inputs.checkpoint.name, config_extra=blocks)
+                store.commit(model=inputs.checkpoint.name, config_extra=inputs.config_extra)
                 log.say("complete")
     return Extraction(
         path=config.out,
@@ -101,13 +101,14 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
     )
 
 
-def _load(inputs: Inputs, log: Log, progress: Progress) -> Forward:
+def load(inputs: Inputs, say: Callable[[str], None], progress: Progress) -> Forward:
+    """The model, its attention checked; `say` is told how far that is from the plain one."""
     progress("loading", 0, 0)
     placement = Placement(inputs.devices)
     attend = choose(inputs.platform, inputs.spec.head_dim, inputs.dtype)
     if attend is not chunked or inputs.dtype != "float32":
         difference = check(attend, inputs.spec, inputs.dtype, placement)
-        log.say(f"attention {attend.__name__}: differs by {difference:.2g} from the plain one")
+        say(f"attention {attend.__name__}: differs by {difference:.2g} from the plain one")
     layers = inputs.plan.layers
     decoder = load_decoder(
         inputs.spec,

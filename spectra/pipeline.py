@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from spectra.backend import Backend, precision_advice, select_backend
 from spectra.engine import (
     STREAMED,
     Clock,
+    LayerResult,
     Progress,
     RunConfig,
     compile_ahead,
@@ -149,7 +150,7 @@ def run_model(
 
     The directory `out` is locked by the caller.
     """
-    stages, mode = Stages(), backend.mode
+    stages = Stages()
     with stages("plan"):
         prepared = prepare(place, config, backend, progress).without_steps()
         check_space(out, prepared.output_bytes(config))
@@ -157,21 +158,60 @@ def run_model(
     progress("fetching", 0, 0)
     with stages("fetch"):
         prepared = prepared.fetched()
+
+    def evaluated() -> Iterator[LayerResult]:
+        for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
+            source = STREAMED if parts is None else parts.layers[layer.index]
+            with prepared.artifact.open_rows(layer, config.drop_dims) as reader:
+                yield evaluate_layer(
+                    plan, reader, config, backend, progress, prepared.blocks, clock, source
+                )
+
+    task = Task(prepared, out, config, backend, origin, stages, clock)
+    return finish_model(task, evaluated(), {} if parts is None else {"parts": parts.of})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A model's run, planned.
+
+    Attributes:
+        prepared: the artifact with the plan of each layer.
+        out: the directory that is written, locked by the caller.
+        config: all options.
+        backend: where to compute.
+        origin: the command and the options, for run.json.
+        stages: the time that stages took so far.
+        clock: finds out where the time goes, if that was asked for.
+    """
+
+    prepared: Prepared
+    out: Path
+    config: RunConfig
+    backend: Backend
+    origin: dict[str, Any]
+    stages: Stages
+    clock: Clock | None = None
+
+
+def finish_model(
+    task: Task, evaluated: Iterator[LayerResult], provenance: Mapping[str, Any]
+) -> ModelRun:
+    """Compute a model's files from what its layers give, one after the other, and write them.
+
+    `provenance` is what run.json is to have beside, or in place of, what it has of every run.
+    """
+    prepared, out, config, stages = task.prepared, task.out, task.config, task.stages
+    backend, clock = task.backend, task.clock
     artifact, samples = prepared.artifact, prepared.artifact.index.samples
-    locate = locator(samples)
+    locate, mode = locator(samples), backend.mode
     gathered = Gathered([*prepared.warnings, *precision_advice(backend, config.precision)])
     with ThreadPoolExecutor(1) as beside:
         dim = artifact.config.hidden_dim - len(set(config.drop_dims))
         compiled = beside.submit(compile_ahead, dim, config.chosen, backend.name)
-        for layer, plan, left_out in zip(
-            prepared.layers, prepared.plans, prepared.left_out, strict=True
-        ):
-            reading = artifact.open_rows(layer, config.drop_dims)
-            with reading as reader, stages(Profile.main):
-                source = STREAMED if parts is None else parts.layers[layer.index]
-                found = evaluate_layer(
-                    plan, reader, config, backend, progress, prepared.blocks, clock, source
-                )
+        for layer, left_out in zip(prepared.layers, prepared.left_out, strict=True):
+            with stages(Profile.main):
+                found = next(evaluated)
             gathered.add_faults(layer.index, found)
             results = found.pools
             with stages("statistics"):
@@ -187,12 +227,11 @@ def run_model(
     add_whole_files(gathered, prepared, config)
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
-    provenance = _provenance(prepared, gathered, config, backend, accuracy, stages)
-    provenance |= {} if parts is None else {"parts": parts.of}
+    record = _provenance(prepared, gathered, config, backend, accuracy, stages) | dict(provenance)
     if clock is not None:
-        provenance |= {"work_seconds": clock.asdict(), "solvers": clock.solvers()}
+        record |= {"work_seconds": clock.asdict(), "solvers": clock.solvers()}
     with stages("write"):
-        commit(out, gathered.files, {"format_version": 1, **origin, **provenance})
+        commit(out, gathered.files, {"format_version": 1, **task.origin, **record})
     undefined = sum(
         record.num_rows > 0 and record.status not in ("ok", "short_spectrum")
         for record in gathered.every_record()

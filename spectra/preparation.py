@@ -94,7 +94,19 @@ def prepare(
     Reads no states, nor fetches any, unless they decide what is left out. A run that is not
     `whole`, being one part of it, need not fit the memory altogether.
     """
-    artifact = open_artifact(place)
+    return prepare_opened(open_artifact(place), config, backend, progress, whole=whole)
+
+
+def prepare_opened(
+    artifact: Artifact,
+    config: RunConfig,
+    backend: Backend,
+    progress: Progress = lambda *_: None,
+    *,
+    whole: bool = True,
+    limit: Limit | None = None,
+) -> Prepared:
+    """The same of an artifact that was opened; `limit` is what may be taken, if not the usual."""
     samples = artifact.index.samples
     names, warnings = category_names(config, samples)
     steps = Steps.of(samples, names)
@@ -107,20 +119,23 @@ def prepare(
         reader = artifact.open_rows(layer, config.drop_dims)
         dim, itemsize = reader.dim, reader.dtype.itemsize
         left_out.append(tokens_left_out(artifact, reader, steps, config, progress))
-        limit = Limit(host, backend.moment_room(dim))
-        plan = plan_layer(steps, dim, itemsize, config, limit, left_out[-1].tokens)
-        needed = plan.planned
-        if config.jackknife == "exact" and config.weighs:
-            needed = needed.larger(_of_one_group(steps, dim, limit))
-        elif config.half_sample:
-            needed = needed.larger(limit.place(0, 4 * 8 * dim**2))
+        room = limit or Limit(host, backend.moment_room(dim))
+        plan = plan_layer(steps, dim, itemsize, config, room, left_out[-1].tokens)
         if whole:
-            _check_memory(needed, limit, config, backend)
+            _check_memory(least_needed(plan, dim, config), room, config, backend)
         plans.append(plan)
     notes = (*artifact.warnings, *warnings)
     return Prepared(
         *(artifact, layers, names, Blocks.of(samples), tuple(plans), tuple(left_out), notes)
     )
+
+
+def least_needed(plan: LayerPlan, dim: int, config: RunConfig) -> Bytes:
+    """What a layer of this width takes at least, however little may be taken at a time."""
+    needed, limit = plan.planned, plan.limit
+    if config.jackknife == "exact" and config.weighs:
+        return needed.larger(_of_one_group(plan.pairs.steps, dim, limit))
+    return needed.larger(limit.place(0, 4 * 8 * dim**2)) if config.half_sample else needed
 
 
 def host_memory(config: RunConfig) -> int:

@@ -239,6 +239,12 @@ def test_a_damaged_part_is_not_added(small: Path, tmp_path: Path) -> None:
         ):
             with pytest.raises(PartFormatError, match=r"part-1-of-2.*not a whole part"):
                 act()
+    for place in (8 + length, (8 + length + len(whole)) // 2, len(whole) - 33, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1  # of a tensor, or of the hash
+        path.write_bytes(damaged)
+        with pytest.raises(PartFormatError, match="its bytes are not those that were written"):
+            spectra.merge(small, out)
     header = json.loads(whole[8 : 8 + length])
     header["other"] = header.pop("layer_1/mean/means")
     text = json.dumps(header).encode()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from extract.store.buckets import Batch as Batch
 from extract.store.buckets import Batching as Batching
+from extract.store.documents import artifact_documents as artifact_documents
+from extract.store.identity import extraction_record as extraction_record
 from extract.store.opening import open_store as open_store
 from extract.store.plan import Plan as Plan
 from extract.store.plan import PlannedSample as PlannedSample

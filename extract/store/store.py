@@ -17,12 +17,12 @@ import numpy as np
 
 from extract.store import standing
 from extract.store.buckets import Batch
+from extract.store.documents import artifact_documents
 from extract.store.errors import UnfinishedStoreError
 from extract.store.plan import Plan
 from extract.store.shards import ShardFiles
 from extract.store.sink import NonFinite, Sink, States
 from extract.store.writer import BackgroundWriter
-from spectra.artifacts.encode import config_document, index_document, with_extra
 from spectra.artifacts.layout import NO_EXTRA
 from spectra.artifacts.rows import DTYPES
 from spectra.artifacts.write import check_documents, write_documents
@@ -135,18 +135,14 @@ class Store:
         self._check_finished()
         told = sorted(self._session.sink.nonfinite.items())
         self._warnings += tuple(self._nonfinite_warning(*one) for one in told)
-        plan, entries = self._plan, self._plan.entries
-        known = config_document(
+        config, index = artifact_documents(
+            self._plan,
+            self._record,
             model=model,
-            primary=plan.layers[-1].index if primary is None else primary,
-            layers={layer.index: layer.final_norm for layer in plan.layers},
-            dim=plan.hidden_dim,
-            dtype=plan.storage_dtype,
-            samples=entries,
-            cuts=list(plan.cuts),
+            primary=primary,
+            config_extra=config_extra,
+            index_extra=index_extra,
         )
-        config = with_extra({**known, standing.RECORD_NAME: dict(self._record)}, config_extra)
-        index = with_extra(index_document(entries), index_extra)
         check_documents(self._directory, config, index)
         self._session.files.publish()
         write_documents(self._directory, config, index)

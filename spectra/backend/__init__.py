@@ -78,6 +78,10 @@ class Backend(Protocol):
         """What says how much of M statistics each row of a group carries, from its moments."""
         ...
 
+    def held(self, axes: Axes) -> Axes:
+        """Axes that another process found, where `carried` wants them."""
+        ...
+
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
         """[m, M] what rows [m, d] of any float dtype carry of each of several groups."""
         ...

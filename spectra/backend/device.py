@@ -132,6 +132,11 @@ class DeviceBackend:
         there = np.asfortranarray(np.asarray(scatter, np.float64))
         return host_axes(there, sums.rows, mean, weights_of)
 
+    def held(self, axes: Axes) -> Axes:
+        """With the vectors on the device."""
+        with jax.enable_x64(True):
+            return axes._replace(vectors=jax.device_put(axes.vectors, self.device))
+
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
         """A block at a time, which several groups share."""
         size = self._block_rows(rows.shape[1])

@@ -126,6 +126,10 @@ class HostBackend:
         matrix = blas.dsyr(float(sums.rows), mean, a=matrix, lower=1, overwrite_a=1)
         return axes(matrix, sums.rows, np.zeros_like(mean), weights_of)
 
+    def held(self, axes: Axes) -> Axes:
+        """As they are."""
+        return axes
+
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
         """By a product for each group."""
         wide = rows.astype(np.float64)

@@ -27,6 +27,7 @@ from spectra.engine.source import STREAMED as STREAMED
 from spectra.engine.source import Merged as Merged
 from spectra.engine.source import Source as Source
 from spectra.engine.source import collect_shares as collect_shares
+from spectra.engine.source import middle as middle
 from spectra.engine.source import pilot as pilot
 from spectra.engine.statistics import compile_ahead as compile_ahead
 from spectra.engine.statistics import statistics as statistics

@@ -121,6 +121,10 @@ class TimedBackend:
         with self._clock("influence"):
             return self._backend.axes(sums, shift, centered, weights_of)
 
+    def held(self, axes: Axes) -> Axes:
+        """Its own."""
+        return self._backend.held(axes)
+
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
         """Counted as "influence"."""
         with self._clock("influence"):

@@ -72,7 +72,7 @@ def open_parts(out: Path, prepared: Prepared, config: RunConfig, backend: Backen
     plans = []
     for part, file in zip(parts, files, strict=True):
         plans.append(plan_part(prepared, config, backend, part))
-        file.expect(plans[-1].tensors.items())
+        file.check(plans[-1].tensors.items())
     layers = {}
     for layer in prepared.layers:
         collected = [_collected(*one, layer.index) for one in zip(files, plans, strict=True)]
