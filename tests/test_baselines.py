@@ -199,10 +199,13 @@ def test_labelings_of_the_same_rows_are_no_evidence(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     src, out = write(tmp_path / "m"), tmp_path / "out"
+    index = src / "index.json"
+    index.write_text(index.read_text().replace('"a"', '"global"'))
     few = ("--permutations", "3", "--gaussians", "2", "--backend", "cpu", "--out", out)
     done = call("baselines", src, *few)
     assert done.exit_code == 0, done.output
     assert "m, layer 1, pool all: rankme" in done.output
+    assert " category:global " in done.output
     told = json.loads((out / "baselines.json").read_text())
     assert told["permutations"] == 3
     with (out / "baselines.csv").open(newline="") as lines:
