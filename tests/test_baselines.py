@@ -220,6 +220,11 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_what_has_no_baseline_is_refused(tmp_path: Path) -> None:
     src = write(tmp_path / "m")
+    for count in (0, 10**12):
+        with pytest.raises(errors.UsageError, match=f"permutations is {count}"):
+            baselines(Source(src), CONFIG, permutations=count)
+        with pytest.raises(errors.UsageError, match=f"gaussians is {count}"):
+            baselines(Source(src), CONFIG, gaussians=count)
     with pytest.raises(errors.UsageError, match="normalises rows"):
         baselines(Source(src), replace(CONFIG, convention="differank"))
     with pytest.raises(errors.UsageError, match="no two segments"):

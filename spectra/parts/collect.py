@@ -159,7 +159,9 @@ def collect_part(
         rows = first.start, first.stop
         model = prepared.artifact.config.model
         if path.exists() and not fresh:
-            check_fingerprint(PartFile.open(path), mark, "this run")
+            there = PartFile.open(path)
+            there.is_part(part)
+            check_fingerprint(there, mark, "this run")
             return PartRun(model, path, part, rows, False, path.stat().st_size)
         record = {
             "part": str(part),

@@ -20,6 +20,7 @@ from spectra.artifacts.header import SafetensorsHeader, read_tensors
 from spectra.engine import Array, Form
 from spectra.errors import InputError, PartFormatError
 from spectra.files import open_for_reading, read_into, unreadable
+from spectra.parts.naming import Part
 from spectra.strict_json import dumps, loads
 
 RECORD = "spectra_part"
@@ -141,6 +142,15 @@ class PartFile:
             if one.dtype in _DTYPES
         }
         return cls(path, record, tensors)
+
+    def is_part(self, part: Part) -> None:
+        """Raise `PartFormatError` unless it is this part by what it says of itself."""
+        if self.record.get("part") != str(part):
+            raise PartFormatError(
+                f"{self.path} is not part {part} of a run: it was written as part "
+                f"{ascii(self.record.get('part'))[:40]}, and copied or renamed. Put each part "
+                "under its own name, or have it written again (--fresh)."
+            )
 
     def check(self, forms: Iterable[tuple[str, Form]]) -> None:
         """Raise `PartFormatError` unless it has just these tensors, with the bytes as written."""
