@@ -17,7 +17,7 @@ from spectra.parts import (
     open_parts,
     recorded_options,
 )
-from spectra.pipeline import ModelRun, options_record, output_directories, run_model
+from spectra.pipeline import ModelRun, Setting, options_record, output_directories, run_model
 from spectra.preparation import prepare
 
 
@@ -98,8 +98,7 @@ def merge(
         check_options(chosen)
         backend = select_backend(chosen.backend, chosen.precision)
         origin = {"command": list(command), "options": options_record(chosen, sources)}
+        setting = Setting(chosen, backend, origin, progress)
         with run_lock(target):
-            runs.append(
-                run_model(place, target, chosen, backend, origin, progress, None, open_parts)
-            )
+            runs.append(run_model(place, target, setting, opened=open_parts))
     return tuple(runs)

@@ -58,7 +58,7 @@ def run_direct(
         record: dict[str, Any] = {
             "input": {"directory": None, "hub": None, "files": {}, "extraction": dict(made_by)},
             "planned_bytes": plan.memory.asdict(),
-            "planned": plan.asdict(),
+            "planned": {"bytes": plan.asdict(), "passes": plan.passes.total},
         }
         task = Task(prepared, out, config, backend, origin, stages)
         found = _evaluated(plan, config, backend, table, progress, record)

@@ -19,7 +19,7 @@ from spectra.distributed.processes import ALONE, Processes
 from spectra.distributed.watch import Watch
 from spectra.distributed.wire import Wire
 from spectra.errors import DisagreementError, PeerError, UsageError
-from spectra.strict_json import JSON, dumps, loads
+from spectra.strict_json import JSON, differences, dumps, loads
 
 CONNECTING = 300
 """Seconds that processes have to find each other: batch systems start them one after the other."""
@@ -111,11 +111,11 @@ class _Connected:
     def agree(self, what: str, value: JSON) -> None:
         said = self.gather(what, value)
         for rank, other in enumerate(said):
-            if other != said[0]:
+            for field, there, first in differences(other, said[0]):
                 raise DisagreementError(
                     f"{what} of process {rank} ({self._watch.hosts[rank]}) is not that of process "
-                    f"0 ({self._watch.hosts[0]}): {other!a}, not {said[0]!a}. Expected the same "
-                    "files, options and versions in all processes."
+                    f"0 ({self._watch.hosts[0]}){': ' * bool(field)}{field} is {there!a}, not "
+                    f"{first!a}. Expected the same files, options and versions in all processes."
                 )
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:

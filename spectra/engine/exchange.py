@@ -15,14 +15,14 @@ from spectra.distributed import Processes, span
 from spectra.engine.collect import Collector
 from spectra.engine.collected import Array, Collected, Made, forms, packed
 from spectra.engine.share import Share, across
-from spectra.engine.source import Tell, pilot
+from spectra.engine.source import Streamed, Tell
 from spectra.engine.stream import Block, Stream
 from spectra.grouping import Ints
 from spectra.linalg import F64
 from spectra.pooling import PooledRows
 
 
-class Exchanged:
+class Exchanged(Streamed):
     """One pass over the shards, of which each process has a contiguous share."""
 
     def __init__(self, processes: Processes) -> None:
@@ -31,7 +31,7 @@ class Exchanged:
 
     def shift(self, reader: RowReader) -> F64:
         """By `pilot`; raises `DisagreementError` where processes see other states."""
-        found = pilot(reader)
+        found = super().shift(reader)
         self.processes.agree("the states", hashlib.sha256(found.tobytes()).hexdigest())
         return found
 
