@@ -38,6 +38,9 @@ WITHOUT_SHARDS = (
     "--spectra spectral_metrics --no-shards --jackknife off"
 )
 
+_LEFT = "The batches that are finished are kept"
+"""Of an extraction that several processes share, when one of them ends it."""
+
 _WHAT, _HOW = "What is saved", "How it is computed"
 
 Traces = Annotated[
@@ -285,7 +288,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     if distributed:
         refuse_with("distributed", dry_run=dry_run, no_shards=bool(no_shards))
     cluster = (distributed, coordinator, num_processes, process_id)
-    with processes("spectra extract", *cluster) as shared:
+    with processes("spectra extract", *cluster, left=_LEFT) as shared:
         found, text, runs = _carried_out(config, measure, shared, dry_run=dry_run, quiet=quiet)
     if shared.rank:
         return

@@ -4,6 +4,7 @@ All of them go through the same steps in the same order. They tell each other sm
 JAX's coordination service, and add arrays up with its collectives between CPUs (Gloo, over TCP).
 """
 
+from spectra.distributed.connected import NOTHING as NOTHING
 from spectra.distributed.connected import connect as connect
 from spectra.distributed.launched import Cluster as Cluster
 from spectra.distributed.launched import refuse_copies as refuse_copies

@@ -27,16 +27,20 @@ CONNECTING = 300
 LEAVING = 10
 """Seconds to part in; who is left waits no longer."""
 
+NOTHING = "Nothing was written by process {rank}"
+"""What a process has left behind that ends before all is done."""
+
 _ASKING = 1000
 """Milliseconds that a question waits in native code, deaf to signals and to news of peers."""
 
 
 @contextmanager
-def connect(cluster: Cluster) -> Iterator[Processes]:
+def connect(cluster: Cluster, left: str = NOTHING) -> Iterator[Processes]:
     """The processes of this run, until the block ends; before JAX is used for anything.
 
     An error in the block, Ctrl-C and SIGTERM included, ends the others too: they raise `PeerError`
     with its message where they next wait for each other, or are ended after `watch.GRACE` seconds.
+    `left` says in that case what process {rank} has left behind.
 
     Raises:
         UsageError: JAX cannot tell which processes there are, or they do not find each other.
@@ -46,7 +50,7 @@ def connect(cluster: Cluster) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    peers = _Connected(client, rank, count)
+    peers = _Connected(client, rank, count, left.format(rank=rank))
     try:
         yield peers
         peers.gather("end", "done")
@@ -83,10 +87,10 @@ def _client(cluster: Cluster) -> tuple[Any, int, int]:
 class _Connected:
     """One of several processes."""
 
-    def __init__(self, client: Any, rank: int, count: int) -> None:
-        self.rank, self.count = rank, count
+    def __init__(self, client: Any, rank: int, count: int, left: str) -> None:
+        self.rank, self.count, self._left = rank, count, left
         self._client, self._asked = client, 0
-        self._watch = Watch(client, rank, count)
+        self._watch = Watch(client, rank, count, left)
         hosts = self.gather("host", socket.gethostname())
         self._watch.hosts = [str(host) for host in hosts]
         self._wire = self._try(lambda: _quiet(lambda: Wire(rank, count)))
@@ -178,7 +182,7 @@ class _Connected:
         found = self._watch.wait()
         return found or PeerError(
             f"process {self.rank} of {self.count} lost the others: {str(error).splitlines()[0]} "
-            "Nothing was written by this one. Look at what the others said, and run again."
+            f"{self._left}. Look at what the others said, and run all of them again."
         )
 
 

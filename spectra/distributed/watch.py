@@ -28,10 +28,13 @@ _FIRST = f"{_ERRORS}first"
 class Watch:
     """Keeps watch until `stop`."""
 
-    def __init__(self, client: Any, rank: int, count: int) -> None:
-        """Begin: `client` is JAX's connection to its coordination service."""
+    def __init__(self, client: Any, rank: int, count: int, left: str) -> None:
+        """Begin: `client` is JAX's connection to its coordination service.
+
+        `left` says what this process leaves behind when it ends too early.
+        """
         self.hosts = ["?"] * count
-        self._client, self._rank, self._count = client, rank, count
+        self._client, self._rank, self._count, self._left = client, rank, count, left
         self._found: PeerError | None = None
         self._heard = threading.Event()
         self._stopped = threading.Event()
@@ -112,8 +115,8 @@ class Watch:
 
     def _ended(self, rank: int, how: str) -> PeerError:
         return PeerError(
-            f"process {rank} of {self._count} (on {self.hosts[rank]}) {how} Nothing was written by "
-            f"process {self._rank}; run all of them again."
+            f"process {rank} of {self._count} (on {self.hosts[rank]}) {how} {self._left}; "
+            "run all of them again."
         )
 
 
