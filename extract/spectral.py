@@ -107,7 +107,7 @@ def plan_measurement(
     check_options(run)
     inputs = gather(config, progress)
     check_memory(inputs, computing_bytes(inputs))
-    backend = select_backend(run.backend, run.precision)
+    backend = select_backend(run.backend, run.precision, run.devices)
     record = extraction_record(inputs.plan, inputs.fingerprint)
     out = config.out / results_name(inputs.checkpoint.name)
     documents = artifact_documents(

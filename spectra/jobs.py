@@ -53,7 +53,7 @@ def run_part(
     config = config or RunConfig()
     part = Part.parse(part) if isinstance(part, str) else part
     check_options(config)
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     parts = []
     for place, target in output_directories(find_artifacts(src), Path(out)).items():
         prepared = prepare(place, config, backend, progress, whole=False).without_steps()
@@ -96,7 +96,7 @@ def merge(
         options, sources = recorded_options(target, max_memory)
         chosen = config or options
         check_options(chosen)
-        backend = select_backend(chosen.backend, chosen.precision)
+        backend = select_backend(chosen.backend, chosen.precision, chosen.devices)
         origin = {"command": list(command), "options": options_record(chosen, sources)}
         setting = Setting(chosen, backend, origin, progress)
         with run_lock(target):

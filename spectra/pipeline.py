@@ -132,7 +132,7 @@ def run(
         PeerError: another process ended.
     """
     config = config or RunConfig()
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     origin = {"command": list(command), "options": options_record(config, sources)}
     setting = Setting(config, backend, origin, progress, processes)
     places = output_directories(find_artifacts(src), Path(out))
@@ -327,8 +327,8 @@ def options_record(config: RunConfig, sources: Mapping[str, str]) -> dict[str, A
 def _device(backend: Backend) -> dict[str, Any]:
     import jax
 
-    devices = jax.local_devices(backend=backend.name)
-    return {"name": backend.name, "kind": devices[0].device_kind, "count": len(devices)}
+    kind = jax.local_devices(backend=backend.name)[0].device_kind
+    return {"name": backend.name, "kind": kind, "count": backend.count}
 
 
 def output_directories(places: Sequence[Place], out: Path) -> dict[Place, Path]:

@@ -95,7 +95,11 @@ def check_place(out: Path | None, measure: Measure | None, **others: bool | None
 
 
 def run_on_shards(
-    states: Path, measure: Measure, command: Sequence[str], tell: Progress, processes: Processes
+    states: Path,
+    measure: Measure,
+    command: Sequence[str],
+    tell: Progress,
+    shared: Processes,
 ) -> tuple[ModelRun, ...]:
     """What `spectra run` does with the artifact that was just completed."""
     from spectra import pipeline
@@ -105,7 +109,7 @@ def run_on_shards(
         command=command,
         sources=measure.sources,
         progress=tell,
-        processes=processes,
+        processes=shared,
     )
 
 

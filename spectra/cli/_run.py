@@ -87,6 +87,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     drop_norms: options.DropNorms = None,
     nonfinite: options.NonFinite = None,
     backend: options.BackendChoice = None,
+    devices: options.Devices = None,
     precision: options.PrecisionChoice = None,
     max_memory: options.MaxMemory = None,
     part: PartChoice = None,
@@ -124,6 +125,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "drop_norms": drop_norms,
         "nonfinite": nonfinite,
         "backend": backend,
+        "devices": devices,
         "precision": precision,
         "max_memory": options.parsed(options.size, max_memory),
     }

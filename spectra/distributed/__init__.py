@@ -4,10 +4,10 @@ All of them go through the same steps in the same order. They tell each other sm
 JAX's coordination service, and add arrays up with its collectives between CPUs (Gloo, over TCP).
 """
 
-from spectra.distributed.connected import NOTHING as NOTHING
 from spectra.distributed.connected import connect as connect
 from spectra.distributed.launched import Cluster as Cluster
 from spectra.distributed.launched import refuse_copies as refuse_copies
 from spectra.distributed.processes import ALONE as ALONE
 from spectra.distributed.processes import Processes as Processes
 from spectra.distributed.processes import span as span
+from spectra.distributed.watch import NOTHING as NOTHING

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spectra.distributed.launched import Cluster
 from spectra.distributed.processes import ALONE, Processes
-from spectra.distributed.watch import Watch
+from spectra.distributed.watch import NOTHING, Watch
 from spectra.distributed.wire import Wire
 from spectra.errors import DisagreementError, PeerError, UsageError
 from spectra.strict_json import JSON, differences, dumps, loads
@@ -26,9 +26,6 @@ CONNECTING = 300
 
 LEAVING = 10
 """Seconds to part in; who is left waits no longer."""
-
-NOTHING = "Nothing was written by process {rank}"
-"""What a process has left behind that ends before all is done."""
 
 _ASKING = 1000
 """Milliseconds that a question waits in native code, deaf to signals and to news of peers."""
@@ -50,7 +47,7 @@ def connect(cluster: Cluster, left: str = NOTHING) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    peers = _Connected(client, rank, count, left.format(rank=rank))
+    peers = Connected(client, rank, count, lambda: _quiet(lambda: Wire(rank, count)), left)
     try:
         yield peers
         peers.gather("end", "done")
@@ -84,18 +81,30 @@ def _client(cluster: Cluster) -> tuple[Any, int, int]:
     return state.client, int(state.process_id), int(state.num_processes or 1)
 
 
-class _Connected:
+class Connected:
     """One of several processes."""
 
-    def __init__(self, client: Any, rank: int, count: int, left: str) -> None:
-        self.rank, self.count, self._left = rank, count, left
+    def __init__(
+        self,
+        client: Any,
+        rank: int,
+        count: int,
+        wire: Callable[[], Wire],
+        left: str = NOTHING,
+    ) -> None:
+        """Over a `client` of JAX's coordination service; all of them make their `wire` at once.
+
+        `left` says what process {rank} leaves behind when another ends.
+        """
+        self.rank, self.count, self._left = rank, count, left.format(rank=rank)
         self._client, self._asked = client, 0
-        self._watch = Watch(client, rank, count, left)
+        self._watch = Watch(client, rank, count, left=left)
         hosts = self.gather("host", socket.gethostname())
         self._watch.hosts = [str(host) for host in hosts]
-        self._wire = self._try(lambda: _quiet(lambda: Wire(rank, count)))
+        self._wire: Wire = self._try(wire)
 
     def gather(self, what: str, value: JSON) -> list[JSON]:
+        """As `Processes` has it."""
         number, self._asked = self._asked, self._asked + 1
         sent = dumps({"what": what, "value": value}, indent=None)
         self._try(lambda: self._client.key_value_set(f"spectra/{number}/{self.rank}", sent))
@@ -113,6 +122,7 @@ class _Connected:
         return answers
 
     def agree(self, what: str, value: JSON) -> None:
+        """As `Processes` has it."""
         said = self.gather(what, value)
         for rank, other in enumerate(said):
             for field, there, first in differences(other, said[0]):
@@ -123,16 +133,19 @@ class _Connected:
                 )
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:
+        """As `Processes` has it."""
         found: NDArray[Any] = self._try(lambda: self._wire.total(values))
         return found
 
     def union(self, values: NDArray[Any]) -> NDArray[Any]:
+        """As `Processes` has it."""
         data = np.zeros(-(-values.nbytes // 8) * 8, np.uint8)
         data[: values.nbytes] = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
         found = self.total(data.view(np.int64)).view(np.uint8)[: values.nbytes]
         return found.view(values.dtype).reshape(values.shape)
 
     def collect(self, data: bytes) -> list[bytes]:
+        """As `Processes` has it."""
         found: list[bytes] = self._try(lambda: self._wire.collect(data))
         return found
 
@@ -142,7 +155,7 @@ class _Connected:
         self._part()
         # JAX's own exit handler would wait for peers that are gone.
         code = getattr(error, "exit_code", 1)
-        atexit.register(_end_at_once, code if isinstance(code, int) else 1)
+        atexit.register(_exit_at_once, code if isinstance(code, int) else 1)
 
     def leave(self) -> None:
         """All is done."""
@@ -199,7 +212,7 @@ def _quiet(make: Callable[[], Wire]) -> Wire:
         os.close(nowhere)
 
 
-def _end_at_once(code: int) -> None:
+def _exit_at_once(code: int) -> None:
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -158,13 +158,18 @@ class _Sums:
         return np.stack([high, (summed - high).astype(np.float32)], axis=1)
 
     def _total(self, atom: int) -> F64:
-        sums = self._own.moments.get(atom)
-        return np.zeros(self._whole.plan.dim) if sums is None else self._wide(sums.total)
+        if atom not in self._own.moments:
+            return np.zeros(self._whole.plan.dim)
+        return self._wide(self._own.whole(atom).total)
 
     def _gram(self, atom: int) -> F64:
         """Asked for last: the own sums make room for those of all."""
-        dim, sums = self._whole.plan.dim, self._own.moments.pop(atom, None)
-        return np.zeros(dim * (dim + 1) // 2) if sums is None else packed(self._wide(sums.gram))
+        dim = self._whole.plan.dim
+        if atom not in self._own.moments:
+            return np.zeros(dim * (dim + 1) // 2)
+        gram = self._wide(self._own.whole(atom).gram)
+        del self._own.moments[atom]
+        return packed(gram)
 
     def _wide(self, values: Any) -> F64:
         """On the host, in float64, of which pairs of float32 are the sums."""

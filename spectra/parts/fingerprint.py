@@ -12,7 +12,7 @@ from spectra.linalg import F64
 from spectra.preparation import Prepared
 from spectra.provenance import input_identity, versions
 
-_FREE = ("max_memory", "backend", "precision")
+_FREE = ("max_memory", "devices", "backend", "precision")
 """Options that may differ: the last two say what to choose, and what was chosen is compared."""
 
 
