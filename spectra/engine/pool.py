@@ -18,6 +18,7 @@ from spectra.engine.energies import Energies
 from spectra.engine.influence import Influence, SecondPass
 from spectra.engine.leave_out import LeaveOut, Without
 from spectra.engine.plan import PoolPlan
+from spectra.engine.repair import Repairs
 from spectra.engine.sampled import Samples
 from spectra.engine.solve import Normaliser, Solver, all_repaired
 from spectra.engine.stream import Stream
@@ -163,6 +164,25 @@ class PoolJob:
         if self._influence is not None:
             result.sampled_blocks = self._samples.blocks_drawn(self._influence.blocks)
         self._solver.carried.clear()
+
+    def unresolved(self, room: int) -> Repairs | None:
+        """What takes the rows of unresolved groups once more, after `wait`; None for no group."""
+        groups = [
+            group
+            for group, spectra in self._solver.results.items()
+            if spectra.fault is not None and spectra.method == "moments"
+        ]
+        if not groups:
+            return None
+        return Repairs(self._plan.rows, groups, room, self._shift, self._dtype, self._workers)
+
+    def note_repaired(self, repairs: Repairs) -> None:
+        """Take what was found of the rows in place of what moments gave."""
+        for group, found in repairs.finish().items():
+            spectra = self._solver.results[group]
+            assert spectra.fault is not None, "a resolved group was repaired"
+            self._workers.note_repair(spectra.fault)
+            self._solver.results[group] = spectra.repaired_by(found)
 
     def finish(self, stream: Stream, bad: Ints) -> None:
         """Repair unresolved spectra, row-normalise, note bad rows; nothing may be solving."""

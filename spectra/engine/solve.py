@@ -125,7 +125,7 @@ class Solver(Generic[Key]):
 
 def repaired(spectra: Spectra, blocks: Blocks, workers: Workers) -> Spectra:
     """The same spectra where they are resolved, else by QR and SVD of the rows, which is noted."""
-    if spectra.fault is None:
+    if spectra.fault is None or spectra.method == "svd":
         return spectra
     workers.note_repair(spectra.fault)
     return spectra.repaired_by(spectra_of_blocks(blocks, spectra.dim))
