@@ -163,9 +163,11 @@ def _side_by_side(plan: LayerPlan, layers: int) -> Bytes:
         pools = [plan.pools[number] for number in one.pools]
         for categories in one.sweeps:
             both = [pool.waiting(categories, plan.limit) for pool in pools]
-            for state in zip(*both, strict=True):
-                waiting = waiting.larger(sum(state, Bytes()))
-    return plan.planned + _times(waiting, layers - 1)
+            collected, weighing = (sum(state, Bytes()) for state in zip(*both, strict=True))
+            moments = sum((pool.moments(categories, plan.limit) for pool in pools), Bytes())
+            repairing = collected - moments + Bytes(plan.room_to_repair(one, categories)[1])
+            waiting = waiting.larger(collected).larger(weighing).larger(repairing)
+    return plan.planned.larger(waiting) + _times(waiting, layers - 1)
 
 
 def _passes(plan: LayerPlan, config: RunConfig, lots: int) -> Passes:

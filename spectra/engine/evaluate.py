@@ -268,9 +268,13 @@ def _look_again(
 
 
 def _unresolved(jobs: Sequence[PoolJob], room: int) -> list[tuple[PoolJob, Repairs]]:
-    """What repairs groups of all pools, each of which has a share of the room."""
-    found = ((job, job.unresolved(room // len(jobs))) for job in jobs)
-    return [(job, one) for job, one in found if one is not None]
+    """What repairs groups of all pools; each has a share of the room that is left."""
+    found = []
+    needy = [job for job in jobs if job.unresolved]
+    for after, job in enumerate(needy):
+        found.append((job, job.repairs(room // (len(needy) - after))))
+        room = max(0, room - found[-1][1].bytes)
+    return found
 
 
 def _take_rows(

@@ -165,15 +165,18 @@ class PoolJob:
             result.sampled_blocks = self._samples.blocks_drawn(self._influence.blocks)
         self._solver.carried.clear()
 
-    def unresolved(self, room: int) -> Repairs | None:
-        """What takes the rows of unresolved groups once more, after `wait`; None for no group."""
-        groups = [
+    @property
+    def unresolved(self) -> list[Group]:
+        """The groups, after `wait`, whose moments do not serve and whose rows were not seen."""
+        return [
             group
             for group, spectra in self._solver.results.items()
             if spectra.fault is not None and spectra.method == "moments"
         ]
-        if not groups:
-            return None
+
+    def repairs(self, room: int) -> Repairs:
+        """What takes rows of unresolved groups once more: one at least, others as room allows."""
+        groups = self.unresolved
         return Repairs(self._plan.rows, groups, room, self._shift, self._dtype, self._workers)
 
     def note_repaired(self, repairs: Repairs) -> None:

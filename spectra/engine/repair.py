@@ -62,6 +62,11 @@ class Repairs:
         self._folding: dict[int, Future[None]] = {}
         self._buffers = AtomBuffers(sizes, len(shift), dtype, self._flush)
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the factors."""
+        return (len(self._sizes) - 1) * cell_bytes(len(self._shift))
+
     def add(self, rows: NDArray[Any], numbers: Ints) -> None:
         """Take rows [m, d] of wanted atoms with their row numbers [m]."""
         cells = self._cells[self.rows.atom_of(numbers)]
