@@ -20,6 +20,14 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Most of the time of tests was that of compiling. XLA's older emitters take a third of it, and half
+# of the rest is optimising. Where XLA_FLAGS is set, if to nothing, programs are compiled as users'
+# are. Processes that tests start do as this one does.
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_disable_most_optimizations", True)
+
 # No deadline in either: the first example of a shape pays for its compilation.
 settings.register_profile(
     "ci",
@@ -54,14 +62,6 @@ def unmeasured() -> Iterator[None]:
     yield
     if measured:
         measured.start()
-
-
-@pytest.fixture
-def quick_compiles() -> Iterator[None]:
-    """XLA without most of its optimisations, for tests whose time is compiling."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -43,8 +43,6 @@ BLOCKS = 3
 
 NOISE = 2e-5
 """Of float32, in states of the order of one, between batches of different shapes."""
-
-QUICK = "jax_disable_most_optimizations"
 
 _ALONE = 256
 """Tokens, padding included, that a trace is computed with by itself: one shape to compile."""
@@ -139,13 +137,8 @@ def using(devices: int) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def one_device() -> Iterator[None]:
-    """One device, and XLA without most of its optimisations: a tiny model's time is compiling."""
-    jax.config.update(QUICK, True)
-    with using(devices=1):
-        yield
-    jax.config.update(QUICK, False)
+def one_device() -> AbstractContextManager[None]:
+    return using(devices=1)
 
 
 @lru_cache(maxsize=8)
