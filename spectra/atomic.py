@@ -31,16 +31,17 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, within: Path | None = None) -> Iterator[BinaryIO]:
     """A stream whose bytes become the file at `path` when the block ends without an exception.
 
     Otherwise the temporary is removed and `path` is as it was. The mode is 0644 less the umask. Of
-    a symbolic link the file that it points to is replaced.
+    a symbolic link the file that it points to is replaced. The temporary is beside `path`, or in
+    the directory `within`, which is on the same disk.
     Raises `OutputError` when the operating system refuses, or when something else than a file
     stands at `path`.
     """
     path = _target(path)
-    temporary = _beside(path)
+    temporary = _beside(path if within is None else within / path.name)
     try:
         with _staging(temporary) as stream:
             yield stream

@@ -201,7 +201,7 @@ def test_weights_that_change_before_they_are_read(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case 7. What was begun is no artifact yet, and the same command goes on with it."""
-    original = extract.pipeline._load
+    original = extract.pipeline.load
 
     def spoiled(*args: Any) -> Any:
         shutil.copy(here / WEIGHTS, here / "kept")
@@ -209,7 +209,7 @@ def test_weights_that_change_before_they_are_read(
         return original(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract.pipeline, "_load", spoiled)
+        patch.setattr(extract.pipeline, "load", spoiled)
         assert_refused(call("extract", *ARGS), f"{WEIGHTS} changed after it was opened")
     assert not (here / "out/tiny/config.json").exists()
     (log,) = (here / "out/tiny").glob("*.log")

@@ -59,7 +59,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_model(path / "model", case="llama-v4", num_hidden_layers=2)
     write_traces(path / "traces.jsonl", short_traces(2))
     with one_device(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "_load", cached(pipeline._load))
+        patch.setattr(pipeline, "load", cached(pipeline.load))
         yield path
 
 

@@ -7,7 +7,7 @@ shape whatever the depth, and a run stops after the highest layer that is wanted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -67,23 +67,28 @@ class Forward:
         if unnormed or max(self._taps, default=0) > len(self._blocks):
             raise ValueError("The decoder was made without a block or the norm that a tap needs.")
 
-    def __call__(self, token_ids: NDArray[np.int32]) -> dict[int, Array]:
+    def __call__(
+        self, token_ids: NDArray[np.int32], layers: Collection[int] | None = None
+    ) -> dict[int, Array]:
         """States [B, T, d] of the storage dtype for each tap's layer, of token ids [B, T].
+
+        With `layers`, of those taps' alone, and no block above the highest is run.
 
         Sequences are padded on the right, with any token: no state before the padding sees it.
         Returns before the device is done.
         """
+        wanted = self._taps.keys() if layers is None else set(layers)
         ids = jax.device_put(token_ids, self._placement.whole)
         turns = self._tables(token_ids.shape[1])
         # Accelerators multiply float32 matrices in fewer bits unless told not to.
         with jax.default_matmul_precision(self._precision):
             x = _apply(*self._embed, ids)
-            kept = self._keep(0, x)
-            layers = zip(self._spec.kinds, self._blocks, strict=False)
-            for number, (kind, block) in enumerate(layers, 1):
+            kept = self._keep(0, x, wanted)
+            blocks = self._blocks[: max(wanted, default=0)]
+            for number, (kind, block) in enumerate(zip(self._spec.kinds, blocks, strict=False), 1):
                 x = self._run_block(*block, x, turns[kind.rope], self._attend, kind.window)
                 self._compiled_now(x.shape, kind)
-                kept |= self._keep(number, x)
+                kept |= self._keep(number, x, wanted)
         return kept
 
     def _compiled_now(self, shape: tuple[int, ...], kind: LayerKind) -> None:
@@ -92,8 +97,8 @@ class Forward:
             self._compiled.add((shape, kind))
             trim_heap()
 
-    def _keep(self, layer: int, x: Array) -> dict[int, Array]:
-        if layer not in self._taps:
+    def _keep(self, layer: int, x: Array, wanted: Collection[int]) -> dict[int, Array]:
+        if layer not in wanted:
             return {}
         if self._taps[layer].final_norm and self._norm is not None:
             x = _apply(*self._norm, x)

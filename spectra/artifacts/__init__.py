@@ -13,6 +13,7 @@ from spectra.artifacts._hub import HubDirectory as HubDirectory
 from spectra.artifacts._hub import Place as Place
 from spectra.artifacts._hub import is_hub_url as is_hub_url
 from spectra.artifacts._open import Artifact as Artifact
+from spectra.artifacts._open import described_artifact as described_artifact
 from spectra.artifacts._open import open_artifact as open_artifact
 from spectra.artifacts._verify import LayerCheck as LayerCheck
 from spectra.artifacts._verify import NonFinite as NonFinite

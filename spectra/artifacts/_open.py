@@ -35,7 +35,7 @@ from spectra.errors import (
     UsageError,
 )
 from spectra.files import read_capped, stat_regular
-from spectra.strict_json import loads
+from spectra.strict_json import JSON, loads
 
 _DATASET = "jaygala24/reasoning-models-interpretability-artifacts"
 
@@ -132,6 +132,19 @@ def open_artifact(place: str | os.PathLike[str] | HubDirectory) -> Artifact:
         index = parse_index(index_raw, str(index_path), config.num_tokens)
     config = settle_counts(config, raw, str(config_path), index)
     return Artifact(path, config, index, index.warnings, headers, digests, origin)
+
+
+def described_artifact(path: Path, config: dict[str, JSON], index: dict[str, JSON]) -> Artifact:
+    """What `open_artifact` would find, were these the config.json and index.json in `path`.
+
+    Its layers have their rows and widths, but no file is there to read them from. Raises what
+    `open_artifact` raises for such documents.
+    """
+    config_path = str(path / CONFIG_NAME)
+    parsed = parse_config(config, config_path)
+    found = parse_index(index, str(path / INDEX_NAME), parsed.num_tokens)
+    parsed = settle_counts(parsed, config, config_path, found)
+    return Artifact(path, parsed, found, found.warnings, {}, {})
 
 
 @contextmanager

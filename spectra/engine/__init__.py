@@ -17,6 +17,7 @@ from spectra.engine.evaluate import LayerResult as LayerResult
 from spectra.engine.evaluate import evaluate_layer as evaluate_layer
 from spectra.engine.evaluate import evaluate_samples as evaluate_samples
 from spectra.engine.evaluate import plan_layer as plan_layer
+from spectra.engine.exchange import Exchanged as Exchanged
 from spectra.engine.plan import PoolPlan as PoolPlan
 from spectra.engine.plan import Sample as Sample
 from spectra.engine.plan import draw as draw
@@ -27,6 +28,7 @@ from spectra.engine.source import STREAMED as STREAMED
 from spectra.engine.source import Merged as Merged
 from spectra.engine.source import Source as Source
 from spectra.engine.source import collect_shares as collect_shares
+from spectra.engine.source import middle as middle
 from spectra.engine.source import pilot as pilot
 from spectra.engine.statistics import compile_ahead as compile_ahead
 from spectra.engine.statistics import statistics as statistics

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import get_args
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from spectra.backend import Backend, one_thread_blas
 from spectra.engine.clock import Clock, TimedBackend
 from spectra.engine.collect import RowStore
 from spectra.engine.config import RunConfig
+from spectra.engine.dealing import Deal
+from spectra.engine.exchange import own_blocks
 from spectra.engine.influence import Influence
 from spectra.engine.memory import Bytes, Limit
 from spectra.engine.plan import PoolPlan, Round, rounds
@@ -122,7 +125,8 @@ def evaluate_layer(
     with one pass over the rows, or with what such passes left.
 
     Where a device's memory runs out the layer is begun again with half of what was planned there,
-    in more passes and smaller blocks. Raises `DeviceMemoryError` where that does not do either.
+    in more passes and smaller blocks. Raises `DeviceMemoryError` where that does not do either, or
+    where other processes take part, which would not know.
     """
     exhausted: list[int] = []
     while True:
@@ -132,7 +136,7 @@ def evaluate_layer(
             if OUT_OF_DEVICE_MEMORY not in str(error):
                 raise
             exhausted.append(plan.room)
-            smaller = backend.with_less_room()
+            smaller = backend.with_less_room() if source.processes.count == 1 else None
             if smaller is None:
                 raise _nothing_smaller(backend, exhausted, error) from None
         else:
@@ -170,10 +174,10 @@ def _evaluate(
     clock, fast = Clock() if profile is None else profile, backend.mode == "fast"
     if profile is not None:
         backend = TimedBackend(backend, profile)
-    stream = Stream(reader, plan.pairs, clock)
-    shift = source.shift(reader)
+    stream = source.stream(reader, plan.pairs, clock)
+    shift, deal = source.shift(reader), Deal(source.processes)
     results: list[PoolResult] = []
-    with one_thread_blas(), Workers(clock) as workers:
+    with one_thread_blas(), Workers(clock, deal) as workers:
         for one in plan.rounds:
             pools = [plan.pools[pool] for pool in one.pools]
             jobs = [
@@ -187,7 +191,7 @@ def _evaluate(
                     job.close(categories, collector, progress)
                 for job in jobs:
                     job.wait()
-                _weigh(jobs, stream, progress)
+                _weigh(jobs, stream, deal, progress)
             for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
                 if config.jackknife == "exact" and config.weighs:
@@ -197,7 +201,13 @@ def _evaluate(
                 if fast:
                     job.check(stream, config.seed)
             results += [job.result for job in jobs]
-    return LayerResult(results, workers.repairs)
+    return LayerResult(results, _all_repairs(workers.repairs, deal))
+
+
+def _all_repairs(own: Counter[Fault], deal: Deal) -> Counter[Fault]:
+    faults: tuple[Fault, ...] = get_args(Fault)
+    (counts,) = deal.summed([np.array([own[fault] for fault in faults], np.float64)])
+    return +Counter(dict(zip(faults, map(int, counts.tolist()), strict=True)))
 
 
 def evaluate_samples(
@@ -233,16 +243,15 @@ def evaluate_samples(
     return result
 
 
-def _weigh(jobs: Sequence[PoolJob], stream: Stream, progress: Progress) -> None:
+def _weigh(jobs: Sequence[PoolJob], stream: Stream, deal: Deal, progress: Progress) -> None:
     """Find what traces carry of the groups solved so far, with one more pass where they need it."""
     passes = [job.second_pass() for job in jobs]
     taking = [one for one in passes if one is not None]
     if taking:
         rows_of = [one.rows for one in taking]
         reader = stream.reader
-        for block in stream.blocks(
-            rows_of,
-            [one.wanted for one in taking],
+        for block in own_blocks(
+            *(stream, deal.processes, rows_of, [one.wanted for one in taking]),
             lambda rows: progress("standard errors", rows, reader.num_rows),
         ):
             taking[block.pool].add(block.rows, block.numbers)

@@ -1,14 +1,16 @@
-"""Where a layer's collectors have their state from: a pass over the shards, or what passes left."""
+"""Where a layer's rows come from, and what fills its collectors: shards, or what passes left."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spectra.artifacts import RowReader
 from spectra.backend import Backend
+from spectra.distributed import ALONE, Processes
 from spectra.engine.clock import Clock
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.collected import Collected, forms
@@ -18,6 +20,7 @@ from spectra.engine.stream import Stream
 from spectra.finite import nonfinite_rows
 from spectra.grouping import Ints
 from spectra.linalg import F64
+from spectra.pooling import StepTokens
 
 PILOT_ROWS = 1024
 
@@ -26,10 +29,23 @@ Tell = Callable[[int], None]
 
 
 class Source(Protocol):
-    """What fills the collectors of a sweep."""
+    """What fills the collectors of a sweep.
+
+    Attributes:
+        processes: who fills them together, and shares what comes after.
+    """
+
+    @property
+    def processes(self) -> Processes:
+        """Who fills them together, and shares what comes after."""
+        ...
 
     def shift(self, reader: RowReader) -> F64:
         """The shift [d] of the moments."""
+        ...
+
+    def stream(self, reader: RowReader, pairs: StepTokens, clock: Clock) -> Stream:
+        """What gives the rows, here and wherever they are looked at again."""
         ...
 
     def fill(
@@ -42,9 +58,15 @@ class Source(Protocol):
 class Streamed:
     """One pass over the shards."""
 
+    processes: Processes = ALONE
+
     def shift(self, reader: RowReader) -> F64:
         """By `pilot`."""
         return pilot(reader)
+
+    def stream(self, reader: RowReader, pairs: StepTokens, clock: Clock) -> Stream:
+        """Of the shards."""
+        return Stream(reader, pairs, clock)
 
     def fill(
         self, collectors: Sequence[Collector], categories: range, stream: Stream, tell: Tell
@@ -62,6 +84,8 @@ STREAMED = Streamed()
 class Merged:
     """The sum of shares that were collected before; reads no states."""
 
+    processes: Processes = ALONE
+
     def __init__(self, shift: F64, bad: Ints, parts: Iterable[Sequence[Collected]]) -> None:
         """`parts` in the order of their ranges, each with all pools; `bad` of all their rows."""
         self._shift, self._bad = shift, bad
@@ -70,6 +94,10 @@ class Merged:
     def shift(self, reader: RowReader) -> F64:
         """As it was when the parts were collected."""
         return self._shift
+
+    def stream(self, reader: RowReader, pairs: StepTokens, clock: Clock) -> Stream:
+        """Of the shards."""
+        return Stream(reader, pairs, clock)
 
     def fill(
         self, collectors: Sequence[Collector], categories: range, stream: Stream, tell: Tell
@@ -127,9 +155,13 @@ def pilot(reader: RowReader) -> F64:
     places = np.unique(
         np.linspace(0, reader.num_rows - 1, min(PILOT_ROWS, reader.num_rows)).astype(int)
     )
-    rows = np.stack([reader.read(int(p), int(p) + 1)[0] for p in places])
+    return middle(np.stack([reader.read(int(p), int(p) + 1)[0] for p in places]))
+
+
+def middle(rows: NDArray[Any]) -> F64:
+    """The median [d] of the finite ones of rows [n, d], in float32; zeros if there is none."""
     # Before they are widened, which tells of a NaN that damage made by a warning.
     finite = np.delete(rows, nonfinite_rows(rows), axis=0).astype(np.float64)
     if len(finite) == 0:
-        return np.zeros(reader.dim)
+        return np.zeros(rows.shape[1])
     return np.median(finite, axis=0).astype(np.float32).astype(np.float64)

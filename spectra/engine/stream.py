@@ -62,10 +62,11 @@ class Stream:
             (_Means if rows.pool == "mean" else _Picks)(number, rows, want, (begin, end))
             for number, (rows, want) in enumerate(zip(pools, wanted, strict=True))
         ]
-        size = max(1, BLOCK_BYTES // (self.reader.dim * self.reader.dtype.itemsize))
-        spans = [(start, min(start + size, end)) for start in range(begin, end, size)]
-        needed = [span for span in spans if any(source.needs(*span) for source in sources)]
-        for (start, stop), raw in self._read_ahead(needed, size):
+
+        def needs(start: int, stop: int) -> bool:
+            return any(source.needs(start, stop) for source in sources)
+
+        for (start, stop), raw in self.pieces((begin, end), needs):
             for source in sources:
                 taken = source.take(raw, start, stop)
                 while (block := self._next(taken)) is not None:
@@ -73,6 +74,18 @@ class Stream:
             progress(stop)
         self.crossing = [source.crossing() for source in sources]
         progress(end)
+
+    def pieces(
+        self, span: tuple[int, int], needs: Callable[[int, int], bool]
+    ) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+        """Ranges of token rows of which some are needed, each once, with their rows [n, d].
+
+        Rows last until the next piece; what no sum may have is zeros in them.
+        """
+        begin, end = span
+        size = max(1, BLOCK_BYTES // (self.reader.dim * self.reader.dtype.itemsize))
+        spans = [(start, min(start + size, end)) for start in range(begin, end, size)]
+        return self._read_ahead([one for one in spans if needs(*one)], size)
 
     def _read_ahead(
         self, spans: Sequence[tuple[int, int]], size: int
@@ -84,7 +97,7 @@ class Stream:
             start, stop = spans[number]
             with self.clock("read"):
                 raw = self.reader.read(start, stop, out=buffers[number % 2][: stop - start])
-                self._blank(raw, start)
+                self.blank(raw, start)
             return raw
 
         with ThreadPoolExecutor(1) as thread:
@@ -99,7 +112,7 @@ class Stream:
         with self.clock("pool"):
             return next(blocks, None)
 
-    def _blank(self, raw: NDArray[Any], start: int) -> None:
+    def blank(self, raw: NDArray[Any], start: int) -> None:
         """Zeros for the rows that no sum may have: those that are dropped, and bad ones."""
         dropped = self.pairs.dropped
         here = slice(*np.searchsorted(dropped, (start, start + len(raw))))
@@ -110,12 +123,12 @@ class Stream:
             self.bad = np.union1d(self.bad, bad + start)
 
 
-def scan_bad_rows(reader: RowReader, progress: Progress) -> Ints:
-    """Read every row of a layer for NaN and infinity: their sorted global numbers."""
+def scan_bad_rows(reader: RowReader, span: tuple[int, int], progress: Progress) -> Ints:
+    """Read token rows [start, stop) of a layer for NaN and infinity: their sorted numbers."""
     size = max(1, BLOCK_BYTES // (reader.dim * reader.dtype.itemsize))
-    found = [np.empty(0, np.int64)]
-    for start in range(0, reader.num_rows, size):
-        stop = min(start + size, reader.num_rows)
+    found, (begin, end) = [np.empty(0, np.int64)], span
+    for start in range(begin, end, size):
+        stop = min(start + size, end)
         found.append(nonfinite_rows(reader.read(start, stop)) + start)
         progress(stop)
     return np.concatenate(found)
