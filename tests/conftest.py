@@ -41,6 +41,20 @@ settings.register_profile("dev", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
 
 
+LONGEST = (
+    *("report", "against_reference", "engine", "cli_examples", "library", "decoder_golden"),
+    *("extract_resume", "faults", "extract_run", "uncertainty", "bad_inputs_run", "parts"),
+    *("extract_options", "text_tokenizer", "bench_extraction", "cli_output", "docs"),
+)
+"""Files that take most of the time: first, so that no worker is left with one of them alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the others in the order of their names."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 def _measured() -> Any:
     """What coverage.py measures in this process, if it does."""
     return sys.modules["coverage"].Coverage.current() if "coverage" in sys.modules else None
@@ -62,6 +76,15 @@ def unmeasured() -> Iterator[None]:
     yield
     if measured:
         measured.start()
+
+
+@pytest.fixture
+def quick_compiles() -> Iterator[None]:
+    """XLA without most of its optimisations, also where XLA_FLAGS is set."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

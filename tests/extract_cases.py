@@ -44,6 +44,8 @@ BLOCKS = 3
 NOISE = 2e-5
 """Of float32, in states of the order of one, between batches of different shapes."""
 
+QUICK = "jax_disable_most_optimizations"
+
 _ALONE = 256
 """Tokens, padding included, that a trace is computed with by itself: one shape to compile."""
 
