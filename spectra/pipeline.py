@@ -6,15 +6,18 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 from spectra.artifacts import Place, find_artifacts
 from spectra.backend import Backend, precision_advice, select_backend
+from spectra.distributed import ALONE, Processes
 from spectra.engine import (
     STREAMED,
     Clock,
+    Exchanged,
     LayerResult,
     Progress,
     RunConfig,
@@ -33,7 +36,7 @@ from spectra.outputs import (
     rounding_warnings,
     run_lock,
 )
-from spectra.parts import Parts
+from spectra.parts import Parts, fingerprint
 from spectra.preparation import Prepared, prepare
 from spectra.printable import printable
 from spectra.provenance import Accuracy, Stages, input_identity, versions
@@ -105,6 +108,7 @@ def run(
     sources: Mapping[str, str] = {},
     progress: Progress = lambda stage, done, total: None,
     profile: bool = False,
+    processes: Processes = ALONE,
 ) -> tuple[ModelRun, ...]:
     """Compute the metric files of one model directory, or of every one in their parent.
 
@@ -118,57 +122,90 @@ def run(
             or "config", for run.json.
         progress: told of each stage's progress.
         profile: whether to find out where the time goes.
+        processes: those that share the work, all of which call this alike; the first one writes,
+            and all return what it wrote.
 
     Raises:
         InputError: something under src is missing, malformed or contradicts itself.
-        UsageError: an option cannot be met here.
+        UsageError: an option cannot be met here, or processes differ in what they were given.
         DirectoryBusyError, OutputError: another run writes there, or it cannot be written to.
+        PeerError: another process ended.
     """
     config = config or RunConfig()
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     origin = {"command": list(command), "options": options_record(config, sources)}
+    setting = Setting(config, backend, origin, progress, processes)
     places = output_directories(find_artifacts(src), Path(out))
     runs = []
     for place, target in places.items():
         clock = Clock() if profile else None
-        with run_lock(target):
-            runs.append(run_model(place, target, config, backend, origin, progress, clock))
+        with run_lock(target) if setting.writes else nullcontext():
+            runs.append(run_model(place, target, setting, clock))
+            processes.gather("written", runs[-1].model)
     return tuple(runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the models of a run have in common.
+
+    Attributes:
+        config: all options.
+        backend: where to compute.
+        origin: the command and the options, for run.json.
+        progress: told of each stage's progress.
+        processes: those that share the work.
+    """
+
+    config: RunConfig
+    backend: Backend
+    origin: dict[str, Any]
+    progress: Progress
+    processes: Processes = ALONE
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.processes.rank == 0
 
 
 def run_model(
     place: Place,
     out: Path,
-    config: RunConfig,
-    backend: Backend,
-    origin: dict[str, Any],
-    progress: Progress,
-    clock: Clock | None,
+    setting: Setting,
+    clock: Clock | None = None,
     opened: Callable[[Path, Prepared, RunConfig, Backend], Parts] | None = None,
 ) -> ModelRun:
     """Compute one model's files and write them; with `opened`, from parts in place of a pass.
 
-    The directory `out` is locked by the caller.
+    The directory `out` is locked by the caller, if this process writes.
     """
-    stages = Stages()
+    stages, config, backend = Stages(), setting.config, setting.backend
+    progress, processes = setting.progress, setting.processes
     with stages("plan"):
-        prepared = prepare(place, config, backend, progress).without_steps()
-        check_space(out, prepared.output_bytes(config))
+        prepared = prepare(place, config, backend, progress, processes).without_steps()
+        if setting.writes:
+            check_space(out, prepared.output_bytes(config))
+        mark = fingerprint(prepared, config, backend, {})
+        processes.agree("the plan", {**mark, **prepared.course()})
         parts = None if opened is None else opened(out, prepared, config, backend)
     progress("fetching", 0, 0)
     with stages("fetch"):
         prepared = prepared.fetched()
+    passing = STREAMED if processes.count == 1 else Exchanged(processes)
 
     def evaluated() -> Iterator[LayerResult]:
         for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
-            source = STREAMED if parts is None else parts.layers[layer.index]
+            source = passing if parts is None else parts.layers[layer.index]
             with prepared.artifact.open_rows(layer, config.drop_dims) as reader:
                 yield evaluate_layer(
                     plan, reader, config, backend, progress, prepared.blocks, clock, source
                 )
 
-    task = Task(prepared, out, config, backend, origin, stages, clock)
-    return finish_model(task, evaluated(), {} if parts is None else {"parts": parts.of})
+    task = Task(prepared, out, config, backend, setting.origin, stages, clock, setting.writes)
+    provenance = {} if parts is None else {"parts": parts.of}
+    provenance |= {"processes": processes.count} if processes.count > 1 else {}
+    return finish_model(task, evaluated(), provenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +220,7 @@ class Task:
         origin: the command and the options, for run.json.
         stages: the time that stages took so far.
         clock: finds out where the time goes, if that was asked for.
+        writes: whether this process writes the files.
     """
 
     prepared: Prepared
@@ -192,6 +230,7 @@ class Task:
     origin: dict[str, Any]
     stages: Stages
     clock: Clock | None = None
+    writes: bool = True
 
 
 def finish_model(
@@ -230,8 +269,9 @@ def finish_model(
     record = _provenance(prepared, gathered, config, backend, accuracy, stages) | dict(provenance)
     if clock is not None:
         record |= {"work_seconds": clock.asdict(), "solvers": clock.solvers()}
-    with stages("write"):
-        commit(out, gathered.files, {"format_version": 1, **task.origin, **record})
+    if task.writes:
+        with stages("write"):
+            commit(out, gathered.files, {"format_version": 1, **task.origin, **record})
     undefined = sum(
         record.num_rows > 0 and record.status not in ("ok", "short_spectrum")
         for record in gathered.every_record()
@@ -287,8 +327,8 @@ def options_record(config: RunConfig, sources: Mapping[str, str]) -> dict[str, A
 def _device(backend: Backend) -> dict[str, Any]:
     import jax
 
-    devices = jax.devices(backend.name)
-    return {"name": backend.name, "kind": devices[0].device_kind, "count": len(devices)}
+    kind = jax.local_devices(backend=backend.name)[0].device_kind
+    return {"name": backend.name, "kind": kind, "count": backend.count}
 
 
 def output_directories(places: Sequence[Place], out: Path) -> dict[Place, Path]:

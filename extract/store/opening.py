@@ -1,8 +1,14 @@
-"""Opening a store: the lock, what an earlier run left, the files, the writer, in this order."""
+"""Opening a store: the lock, what an earlier run left, the files, the writer, in this order.
+
+Several processes may fill one store: the first opens it, the others join. Each has a journal of its
+own, so that none waits for another's disk, and each a lock of its own, so that no run begins while
+one of the last is still there. The journals of the others are taken into the first one's when the
+store is opened again, by however many processes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -61,8 +67,9 @@ def open_store(
     standing.check_place(directory)
     record = extraction_record(plan, fingerprint)
     with locked(directory, LOCK_NAME):
+        _check_alone(directory)
         if not fresh and standing.is_complete(directory, record):
-            standing.drop_journal(directory)
+            standing.drop_journals(directory)
             yield Store(directory, plan, record, None)
             return
         files = ShardFiles(directory, plan)
@@ -70,15 +77,82 @@ def open_store(
         if fresh:
             _clear(directory, plan)
         finished, warnings = _make_ready(directory, plan, record, files, journal, progress)
-        with closing(files), journal:
-            sink = Sink(plan, files, journal)
-            writer = BackgroundWriter(sink.settle, limit=queue_bytes, interval=JOURNAL_INTERVAL)
-            try:
-                session = Session(files, sink, writer, finished, warnings)
-                yield Store(directory, plan, record, session)
-                writer.drain()
-            finally:
-                writer.close(discard=True)
+        sink = Sink(plan, files, journal)
+        with _session(files, journal, sink, finished, warnings, queue_bytes) as session:
+            yield Store(directory, plan, record, session)
+            session.writer.drain()
+
+
+@contextmanager
+def join_store(
+    directory: Path,
+    plan: Plan,
+    fingerprint: Mapping[str, JSON],
+    finished: frozenset[int] | None,
+    *,
+    rank: int,
+    queue_bytes: int = QUEUE_BYTES,
+) -> Iterator[Store]:
+    """The store that process 0 has open and fills too, for process `rank`; only that one commits.
+
+    Args:
+        directory: Process 0's, on a file system that both have.
+        plan: Process 0's.
+        fingerprint: Process 0's.
+        finished: The numbers of the batches that process 0 found finished; None if it found the
+            artifact whole.
+        rank: From 1, another one in each process.
+        queue_bytes: States that may wait for the disk.
+
+    Raises:
+        UsageError: `DirectoryBusyError`, if a process of an earlier run is still there.
+        OutputError: The operating system refuses.
+    """
+    record = extraction_record(plan, fingerprint)
+    if finished is None:
+        yield Store(directory, plan, record, None)
+        return
+    with locked(directory, f"{LOCK_NAME}-{rank}"):
+        files = ShardFiles(directory, plan)
+        journal = Journal(directory / f"{JOURNAL_NAME}-{rank}", plan)
+        journal.begin(record, {})
+        sink = Sink(plan, files, journal)
+        with _session(files, journal, sink, finished, (), queue_bytes) as session:
+            yield Store(directory, plan, record, session)
+            session.writer.drain()
+
+
+def holder(directory: Path) -> str | None:
+    """Who has the store of a directory open, process and host; None where nobody is seen to."""
+    try:
+        return (directory / LOCK_NAME).read_text(errors="replace")
+    except OSError:
+        return None
+
+
+@contextmanager
+def _session(
+    files: ShardFiles,
+    journal: Journal,
+    sink: Sink,
+    finished: Collection[int],
+    warnings: tuple[str, ...],
+    queue_bytes: int,
+) -> Iterator[Session]:
+    """The writer at work, and its files open."""
+    with closing(files), journal:
+        writer = BackgroundWriter(sink.settle, limit=queue_bytes, interval=JOURNAL_INTERVAL)
+        try:
+            yield Session(files, sink, writer, finished, warnings)
+        finally:
+            writer.close(discard=True)
+
+
+def _check_alone(directory: Path) -> None:
+    """Raise `DirectoryBusyError` while a process that joined an earlier run is there."""
+    for path in sorted(directory.glob(f"{LOCK_NAME}-*")):
+        with locked(directory, path.name):
+            pass  # a killed one left it, and it is gone now
 
 
 def _make_ready(
@@ -96,6 +170,7 @@ def _make_ready(
     finished, warnings = sound(plan, files, told, progress)
     sweep(directory)
     journal.begin(record, finished)
+    standing.drop_journals(directory, others=True)
     files.create(missing)
     return finished, warnings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -69,6 +69,12 @@ class Sink:
         if len(bad):
             told = self.nonfinite.setdefault(layer, NonFinite(0, sample, start + int(bad[0])))
             self.nonfinite[layer] = told._replace(rows=told.rows + len(bad))
+
+    def add_nonfinite(self, found: Mapping[int, NonFinite]) -> None:
+        """Add what another process found; the example told is the first one here."""
+        for layer, other in found.items():
+            told = self.nonfinite.get(layer, other._replace(rows=0))
+            self.nonfinite[layer] = told._replace(rows=told.rows + other.rows)
 
     def finish(self, batch: int) -> None:
         """Note that all layers of the batch were put."""

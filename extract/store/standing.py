@@ -17,7 +17,7 @@ from extract.store.errors import (
     interrupted,
 )
 from extract.store.identity import differences
-from extract.store.journal import JOURNAL_NAME, read_journal, samples_of
+from extract.store.journal import JOURNAL_NAME, Line, read_journal, samples_of
 from extract.store.plan import Plan
 from extract.store.shards import ShardFile, allocated
 from spectra.artifacts import open_artifact
@@ -31,6 +31,7 @@ RECORD_NAME = "extraction"
 
 _MOST_FIELDS = 20
 
+_JOURNALS = re.compile(rf"{re.escape(JOURNAL_NAME)}(-\d+)?")
 _OWNED = re.compile(r"index\.json|hidden_states_layer\d+_shard\d+\.safetensors(\.partial)?")
 
 
@@ -83,19 +84,22 @@ def is_complete(directory: Path, record: JSONObject) -> bool:
 def told_batches(
     directory: Path, plan: Plan, record: JSONObject, missing: Iterable[ShardFile]
 ) -> dict[int, JSON]:
-    """What the journal has for digests of the batches whose shards are not among `missing`.
+    """What the journals have for digests of the batches whose shards are not among `missing`.
 
     Raises `ForeignArtifactError` where shards lie without a journal, and what `is_complete`
     raises for another record.
     """
-    path = directory / JOURNAL_NAME
-    if not path.exists():
+    journals = list(_named(directory, _JOURNALS))
+    if not journals:
         stray = next(_named(directory, _OWNED), None)
         if stray is not None:
             raise _foreign(directory, f"{stray.name} and no journal of an extraction")
         return {}
-    found, lines = read_journal(path)
-    _check_same(directory, found, record)
+    lines = dict[int, Line]()
+    for path in journals:
+        found, told = read_journal(path)
+        _check_same(directory, found, record)
+        lines |= told
     lost = {file.number for file in missing}
     # By its samples too: a number that damage changed would leave the rows of a batch unwritten.
     return {
@@ -122,18 +126,19 @@ def check_space(directory: Path, needed: int, *, freed: int = 0) -> None:
 
 
 def clear(directory: Path) -> None:
-    """Remove what an artifact or an extraction left, config.json first and the journal next.
+    """Remove what an artifact or an extraction left, config.json first and the journals next.
 
     So no config lists files that are gone and no journal tells of them, whenever it is stopped.
     """
     _remove(directory, [directory / CONFIG_NAME])
-    _remove(directory, [directory / JOURNAL_NAME])
+    drop_journals(directory)
     _remove(directory, _named(directory, _OWNED))
 
 
-def drop_journal(directory: Path) -> None:
-    """Remove the journal of an artifact that is complete."""
-    _remove(directory, [directory / JOURNAL_NAME])
+def drop_journals(directory: Path, *, others: bool = False) -> None:
+    """Remove the journals, process 0's last; `others` leaves that."""
+    found = sorted(_named(directory, _JOURNALS), reverse=True)
+    _remove(directory, [path for path in found if not (others and path.name == JOURNAL_NAME)])
 
 
 def owned_bytes(directory: Path) -> int:

@@ -8,7 +8,7 @@ config.json, and the journal goes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -81,6 +81,12 @@ class Store:
         """The batches that were not finished on opening, longest first."""
         return self._pending
 
+    def take(self, batches: Iterable[Batch]) -> None:
+        """Leave all pending batches but these to other processes, before any is written."""
+        self._pending = tuple(batches)
+        layers = {layer.index for layer in self._plan.layers}
+        self._missing = {batch.number: set(layers) for batch in self._pending}
+
     def write(self, batch: Batch, states: Mapping[int, States]) -> None:
         """Queue the batch's states of some or all layers; waits while the queue is full.
 
@@ -108,6 +114,24 @@ class Store:
             del self._missing[batch.number]
             writer.submit(partial(sink.finish, batch.number), 0)
 
+    def settle(self) -> Mapping[int, NonFinite]:
+        """Return when all batches are on the disk; by layer, what this run wrote not finite.
+
+        Raises:
+            UnfinishedStoreError: A batch was not written.
+            OutputError: The operating system refuses.
+        """
+        if self._session is None:
+            return {}
+        self._session.writer.drain()
+        self._check_finished()
+        return dict(self._session.sink.nonfinite)
+
+    def hear(self, found: Mapping[int, NonFinite]) -> None:
+        """Have `commit` tell what another process wrote not finite."""
+        if self._session is not None:
+            self._session.sink.add_nonfinite(found)
+
     def commit(
         self,
         *,
@@ -131,9 +155,7 @@ class Store:
         """
         if self._session is None:
             return self._directory
-        self._session.writer.drain()
-        self._check_finished()
-        told = sorted(self._session.sink.nonfinite.items())
+        told = sorted(self.settle().items())
         self._warnings += tuple(self._nonfinite_warning(*one) for one in told)
         config, index = artifact_documents(
             self._plan,
@@ -146,7 +168,7 @@ class Store:
         check_documents(self._directory, config, index)
         self._session.files.publish()
         write_documents(self._directory, config, index)
-        standing.drop_journal(self._directory)
+        standing.drop_journals(self._directory)
         self._session = None
         return self._directory
 

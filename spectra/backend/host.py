@@ -46,6 +46,7 @@ class HostBackend:
 
     name = "cpu"
     mode: Mode = "exact"
+    count = 1
 
     def __init__(self, cores: int | None = None) -> None:
         """Multiply on this many cores, by default all that the process may use."""
@@ -107,6 +108,10 @@ class HostBackend:
         """The sums of both sets of rows; overwrites `into.gram`."""
         into.gram[...] += other.gram
         return Sums(into.rows + other.rows, into.total + other.total, into.gram)
+
+    def whole(self, sums: Sums) -> Sums:
+        """As they are."""
+        return sums
 
     def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
         """The tridiagonal form of a group from its moments; leaves the sums as they are."""

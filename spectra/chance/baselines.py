@@ -105,7 +105,7 @@ def baselines(
             f"the convention {config.chosen.name!r} normalises rows by their group, for which "
             "there are no baselines. Expected one that does not."
         )
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     one = opened_one(source).fetched()
     names, odd = category_names(config, one.samples)
     steps, blocks = Steps.of(one.samples, names), Blocks.of(one.samples)

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spectra.cli import _measure as measuring
 from spectra.cli import _options as options
-from spectra.cli._config import ConfigFile
+from spectra.cli._config import ConfigFile, sources
 from spectra.cli._extraction_text import done, done_text, planned, planned_text
+from spectra.cli._processes import (
+    Coordinator,
+    Distributed,
+    NumProcesses,
+    ProcessId,
+    processes,
+)
 from spectra.cli._progress import Progress, progress
+from spectra.cli._run import refuse_with, show, warn
 from spectra.cli._text import complain, document, say
 
 if TYPE_CHECKING:
     from extract.config import ExtractConfig
+    from spectra.distributed import Processes
+    from spectra.pipeline import ModelRun
 
 EXAMPLE = (
     "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 "
-    "--out annotated_traces_reprs/qwen3-4b-thinking-2507 --layers 18,-1"
+    "--out annotated_traces_reprs/qwen3-4b-thinking-2507 --layers 18,-1\n\n  "
+    "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 --layers 18,-1 "
+    "--spectra spectral_metrics --no-shards"
 )
+
+_LEFT = "The batches that are finished are kept"
+"""Of an extraction that several processes share, when one of them ends it."""
 
 _WHAT, _HOW = "What is saved", "How it is computed"
 
@@ -35,11 +53,29 @@ Model = Annotated[
     ),
 ]
 Out = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         metavar="DIR",
         help="The artifact's directory, such as annotated_traces_reprs/NAME; a run that was "
-        "stopped goes on there.",
+        "stopped goes on there. Needed but with --no-shards.",
+        show_default=False,
+    ),
+]
+SpectraOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--spectra",
+        metavar="DIR",
+        help="Measure all layers then, as `spectra run` does; metric files go to DIR/NAME/.",
+        show_default="no measuring",
+    ),
+]
+NoShards = Annotated[
+    bool | None,
+    typer.Option(
+        "--no-shards",
+        help="With --spectra: write no states; they are measured as the model computes them. "
+        "Nothing is kept of a run that is stopped.",
     ),
 ]
 Revision = Annotated[
@@ -120,6 +156,16 @@ MaxMemory = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
+TensorParallel = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Devices that a copy of the model is spread over; further devices hold further "
+        "copies, and batches are dealt out to them. 0 for as few as hold the model.",
+        show_default="0",
+        rich_help_panel=_HOW,
+    ),
+]
 Fresh = Annotated[
     bool | None,
     typer.Option("--fresh", help="Delete what DIR holds of an artifact and start over."),
@@ -142,9 +188,10 @@ DryRun = Annotated[
 
 
 def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
+    ctx: typer.Context,
     traces: Traces,
     model: Model,
-    out: Out,
+    out: Out = None,
     config_file: ConfigFile = None,
     revision: Revision = None,
     layers: Layers = None,
@@ -155,16 +202,69 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     rope_variant: RopeVariant = None,
     max_tokens_per_batch: MaxTokens = None,
     max_memory: MaxMemory = None,
+    tensor_parallel: TensorParallel = None,
     backend: options.BackendChoice = None,
     fresh: Fresh = None,
     push_layout: PushLayout = None,
+    spectra: SpectraOut = None,
+    no_shards: NoShards = None,
+    pools: options.Pools = None,
+    categories: options.Categories = None,
+    max_categories: options.MaxCategories = None,
+    num_bins: options.NumBins = None,
+    depth: options.Depth = None,
+    convention: options.ConventionName = None,
+    counts: options.Counts = None,
+    repeats: options.Repeats = None,
+    seed: options.Seed = None,
+    sampling: options.Sampling = None,
+    matched: options.Matched = None,
+    diagnostics: options.Diagnostics = None,
+    jackknife: options.Jackknife = None,
+    influences: options.Influences = None,
+    half_sample: options.HalfSample = None,
+    drop_first: options.DropFirst = None,
+    drop_dims: options.DropDims = None,
+    drop_norms: options.DropNorms = None,
+    nonfinite: options.NonFinite = None,
+    precision: options.PrecisionChoice = None,
     dry_run: DryRun = False,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Run annotated traces through a model and save hidden states, ready for `spectra run`."""
     from extract.config import ExtractConfig
 
+    memory = options.parsed(options.size, max_memory)
+    measured: dict[str, Any] = {
+        "pools": pools,
+        "convention": convention,
+        "categories": categories,
+        "max_categories": max_categories,
+        "num_bins": num_bins,
+        "depth": depth,
+        "counts": counts,
+        "repeats": repeats,
+        "seed": seed,
+        "sampling": sampling,
+        "matched": matched,
+        "diagnostics": diagnostics,
+        "jackknife": jackknife,
+        "influences": influences,
+        "half_sample": half_sample,
+        "drop_first": drop_first,
+        "drop_dims": drop_dims,
+        "drop_norms": drop_norms,
+        "nonfinite": nonfinite,
+        "precision": precision,
+        "backend": backend,
+        "max_memory": memory,
+    }
+    measure = measuring.measure_of(spectra, bool(no_shards), measured, sources(ctx, measured))
     choices: dict[str, Any] = {
         "revision": revision,
         "layers": options.parsed(options.layer_choice, layers),
@@ -174,23 +274,71 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "compute_dtype": compute_dtype,
         "rope_variant": rope_variant,
         "max_tokens_per_batch": max_tokens_per_batch,
-        "max_memory": options.parsed(options.size, max_memory),
+        "max_memory": memory,
+        "tensor_parallel": tensor_parallel,
         "backend": backend,
         "fresh": fresh,
         "push_layout": push_layout,
     }
+    place = measuring.check_place(out, measure, fresh=fresh, push_layout=push_layout)
     given = {name: value for name, value in choices.items() if value is not None}
-    config = ExtractConfig(traces=traces, model=model, out=out, **given)
-    with progress(quiet, unit="tokens") as tell:
-        found = _plan(config, tell) if dry_run else _run(config, tell)
-    for warning in () if quiet else found["warnings"]:
+    config = ExtractConfig(traces=traces, model=model, out=place, **given)
+    if distributed:
+        refuse_with("distributed", dry_run=dry_run, no_shards=bool(no_shards))
+    cluster = (distributed, coordinator, num_processes, process_id)
+    with processes("spectra extract", *cluster, left=_LEFT) as shared:
+        found, text, runs = _carried_out(config, measure, shared, dry_run=dry_run, quiet=quiet)
+    if shared.rank:
+        return
+    for warning in () if quiet or found is None else found["warnings"]:
         complain(f"Warning: {warning}")
     if json:
-        from spectra import strict_json
-
-        document(strict_json.dumps(found))
+        document(_document(found, measure, runs))
     elif not quiet:
-        say(planned_text(found) if dry_run else done_text(found))
+        if text:
+            say(text)
+        show(runs)
+    if not quiet:
+        warn(runs)
+
+
+def _carried_out(
+    config: ExtractConfig,
+    measure: measuring.Measure | None,
+    shared: Processes,
+    *,
+    dry_run: bool,
+    quiet: bool,
+) -> tuple[dict[str, Any] | None, str, tuple[ModelRun, ...]]:
+    """What is to be told of the extraction, as a document and as text, and what was measured."""
+    command, quiet = ("spectra", *sys.argv[1:]), quiet or shared.rank > 0
+    with progress(quiet, unit="tokens") as tell:
+        if measure is not None and not measure.shards:
+            if dry_run:
+                plan = measuring.planned(config, measure, tell)
+                return plan, measuring.planned_text(plan), ()
+            return None, "", (measuring.run_without_shards(config, measure, command, tell),)
+        if dry_run:
+            found = _plan(config, tell)
+            return found, planned_text(found), ()
+        found = _run(config, tell, shared)
+    if measure is None:
+        return found, done_text(found), ()
+    with progress(quiet) as tell:
+        runs = measuring.run_on_shards(config.out, measure, command, tell, shared)
+    return found, done_text(found), runs
+
+
+def _document(
+    found: Mapping[str, Any] | None, measure: measuring.Measure | None, runs: tuple[ModelRun, ...]
+) -> str:
+    from spectra import strict_json
+    from spectra.cli._summary import as_document
+
+    if measure is None or (found is not None and "dry_run" in found):
+        return strict_json.dumps(found)
+    models = [as_document(run) for run in runs]
+    return strict_json.dumps({"extraction": found, "models": models})
 
 
 def _plan(config: ExtractConfig, tell: Progress) -> dict[str, Any]:
@@ -202,7 +350,7 @@ def _plan(config: ExtractConfig, tell: Progress) -> dict[str, Any]:
     return planned(inputs, estimate(inputs))
 
 
-def _run(config: ExtractConfig, tell: Progress) -> dict[str, Any]:
+def _run(config: ExtractConfig, tell: Progress, shared: Processes) -> dict[str, Any]:
     from extract.pipeline import run
 
-    return done(run(config, progress=tell))
+    return done(run(config, progress=tell, processes=shared))

@@ -52,13 +52,15 @@ def run_direct(
     with run_lock(out):
         with stages("load"):
             states = load()
-        backend = select_backend(config.backend, config.precision)  # with the model in its memory
+        backend = select_backend(
+            config.backend, config.precision, config.devices
+        )  # with the model in its memory
         prepared = plan.prepared.without_steps()
         table = Table(states, progress)
         record: dict[str, Any] = {
             "input": {"directory": None, "hub": None, "files": {}, "extraction": dict(made_by)},
             "planned_bytes": plan.memory.asdict(),
-            "planned": plan.asdict(),
+            "planned": {"bytes": plan.asdict(), "passes": plan.passes.total},
         }
         task = Task(prepared, out, config, backend, origin, stages)
         found = _evaluated(plan, config, backend, table, progress, record)

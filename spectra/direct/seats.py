@@ -99,7 +99,8 @@ class Seat:
 
     def begin(self, task: Callable[[Seat], Any]) -> None:
         """Have the thread run until it asks for something."""
-        threading.Thread(target=self._work, args=(task,), daemon=True).start()
+        name = f"layer {self.layer}"
+        threading.Thread(target=self._work, args=(task,), name=name, daemon=True).start()
         self.asks = self._asked.get()
 
     def give(self, something: Piece | NDArray[Any] | None) -> None:

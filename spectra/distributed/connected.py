@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from spectra.distributed.launched import Cluster
 from spectra.distributed.processes import ALONE, Processes
-from spectra.distributed.watch import Watch
+from spectra.distributed.watch import NOTHING, Watch
 from spectra.distributed.wire import Wire
 from spectra.errors import DisagreementError, PeerError, UsageError
-from spectra.strict_json import JSON, dumps, loads
+from spectra.strict_json import JSON, differences, dumps, loads
 
 CONNECTING = 300
 """Seconds that processes have to find each other: batch systems start them one after the other."""
@@ -32,11 +32,12 @@ _ASKING = 1000
 
 
 @contextmanager
-def connect(cluster: Cluster) -> Iterator[Processes]:
+def connect(cluster: Cluster, left: str = NOTHING) -> Iterator[Processes]:
     """The processes of this run, until the block ends; before JAX is used for anything.
 
     An error in the block, Ctrl-C and SIGTERM included, ends the others too: they raise `PeerError`
     with its message where they next wait for each other, or are ended after `watch.GRACE` seconds.
+    `left` says in that case what process {rank} has left behind.
 
     Raises:
         UsageError: JAX cannot tell which processes there are, or they do not find each other.
@@ -46,7 +47,7 @@ def connect(cluster: Cluster) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    peers = _Connected(client, rank, count)
+    peers = Connected(client, rank, count, lambda: _quiet(lambda: Wire(rank, count)), left)
     try:
         yield peers
         peers.gather("end", "done")
@@ -80,18 +81,30 @@ def _client(cluster: Cluster) -> tuple[Any, int, int]:
     return state.client, int(state.process_id), int(state.num_processes or 1)
 
 
-class _Connected:
+class Connected:
     """One of several processes."""
 
-    def __init__(self, client: Any, rank: int, count: int) -> None:
-        self.rank, self.count = rank, count
+    def __init__(
+        self,
+        client: Any,
+        rank: int,
+        count: int,
+        wire: Callable[[], Wire],
+        left: str = NOTHING,
+    ) -> None:
+        """Over a `client` of JAX's coordination service; all of them make their `wire` at once.
+
+        `left` says what process {rank} leaves behind when another ends.
+        """
+        self.rank, self.count, self._left = rank, count, left.format(rank=rank)
         self._client, self._asked = client, 0
-        self._watch = Watch(client, rank, count)
+        self._watch = Watch(client, rank, count, left=left)
         hosts = self.gather("host", socket.gethostname())
         self._watch.hosts = [str(host) for host in hosts]
-        self._wire = self._try(lambda: _quiet(lambda: Wire(rank, count)))
+        self._wire: Wire = self._try(wire)
 
     def gather(self, what: str, value: JSON) -> list[JSON]:
+        """As `Processes` has it."""
         number, self._asked = self._asked, self._asked + 1
         sent = dumps({"what": what, "value": value}, indent=None)
         self._try(lambda: self._client.key_value_set(f"spectra/{number}/{self.rank}", sent))
@@ -109,26 +122,30 @@ class _Connected:
         return answers
 
     def agree(self, what: str, value: JSON) -> None:
+        """As `Processes` has it."""
         said = self.gather(what, value)
         for rank, other in enumerate(said):
-            if other != said[0]:
+            for field, there, first in differences(other, said[0]):
                 raise DisagreementError(
                     f"{what} of process {rank} ({self._watch.hosts[rank]}) is not that of process "
-                    f"0 ({self._watch.hosts[0]}): {other!a}, not {said[0]!a}. Expected the same "
-                    "files, options and versions in all processes."
+                    f"0 ({self._watch.hosts[0]}){': ' * bool(field)}{field} is {there!a}, not "
+                    f"{first!a}. Expected the same files, options and versions in all processes."
                 )
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:
+        """As `Processes` has it."""
         found: NDArray[Any] = self._try(lambda: self._wire.total(values))
         return found
 
     def union(self, values: NDArray[Any]) -> NDArray[Any]:
+        """As `Processes` has it."""
         data = np.zeros(-(-values.nbytes // 8) * 8, np.uint8)
         data[: values.nbytes] = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
         found = self.total(data.view(np.int64)).view(np.uint8)[: values.nbytes]
         return found.view(values.dtype).reshape(values.shape)
 
     def collect(self, data: bytes) -> list[bytes]:
+        """As `Processes` has it."""
         found: list[bytes] = self._try(lambda: self._wire.collect(data))
         return found
 
@@ -138,7 +155,7 @@ class _Connected:
         self._part()
         # JAX's own exit handler would wait for peers that are gone.
         code = getattr(error, "exit_code", 1)
-        atexit.register(_end_at_once, code if isinstance(code, int) else 1)
+        atexit.register(_exit_at_once, code if isinstance(code, int) else 1)
 
     def leave(self) -> None:
         """All is done."""
@@ -178,7 +195,7 @@ class _Connected:
         found = self._watch.wait()
         return found or PeerError(
             f"process {self.rank} of {self.count} lost the others: {str(error).splitlines()[0]} "
-            "Nothing was written by this one. Look at what the others said, and run again."
+            f"{self._left}. Look at what the others said, and run all of them again."
         )
 
 
@@ -195,7 +212,7 @@ def _quiet(make: Callable[[], Wire]) -> Wire:
         os.close(nowhere)
 
 
-def _end_at_once(code: int) -> None:
+def _exit_at_once(code: int) -> None:
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -7,10 +7,14 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from spectra.errors import PeerError, SpectraError
+
+NOTHING = "Nothing was written by process {rank}"
+"""What a process leaves behind that ends before all is done."""
 
 BEAT = 1.0
 """Seconds between signs of life."""
@@ -28,12 +32,26 @@ _FIRST = f"{_ERRORS}first"
 class Watch:
     """Keeps watch until `stop`."""
 
-    def __init__(self, client: Any, rank: int, count: int) -> None:
-        """Begin: `client` is JAX's connection to its coordination service."""
+    def __init__(
+        self,
+        client: Any,
+        rank: int,
+        count: int,
+        end: Callable[[PeerError], None] | None = None,
+        left: str = NOTHING,
+    ) -> None:
+        """Begin: `client` is JAX's connection to its coordination service.
+
+        Whoever does not end by himself is ended by `end`, by default the process, at once. `left`
+        says what process {rank} leaves behind then.
+        """
+        self._end = end or _end_at_once
         self.hosts = ["?"] * count
         self._client, self._rank, self._count = client, rank, count
+        self._left = left.format(rank=rank)
         self._found: PeerError | None = None
         self._heard = threading.Event()
+        self._ending = threading.Event()
         self._stopped = threading.Event()
         self._seen = {other: ("", time.monotonic()) for other in range(count) if other != rank}
         threading.Thread(target=self._run, daemon=True).start()
@@ -50,6 +68,7 @@ class Watch:
 
     def tell(self, error: BaseException) -> None:
         """Have the others know what ends this process, unless they know of something before."""
+        self._ending.set()
         if isinstance(error, PeerError):
             return
         told = str(error) if isinstance(error, SpectraError) else f"{type(error).__name__} {error}"
@@ -68,6 +87,7 @@ class Watch:
 
     def stop(self) -> None:
         """Watch no longer."""
+        self._ending.set()
         self._stopped.set()
 
     def _run(self) -> None:
@@ -84,8 +104,8 @@ class Watch:
                 if self._rank:
                     with suppress(RuntimeError):
                         self._client.key_value_set(f"{_KNOWN}{self._rank}", "", True)
-                if not self._stopped.wait(GRACE):
-                    _end_at_once(self._found)
+                if not self._ending.wait(GRACE):
+                    self._end(self._found)
                 return
 
     def _look(self) -> None:
@@ -112,8 +132,8 @@ class Watch:
 
     def _ended(self, rank: int, how: str) -> PeerError:
         return PeerError(
-            f"process {rank} of {self._count} (on {self.hosts[rank]}) {how} Nothing was written by "
-            f"process {self._rank}; run all of them again."
+            f"process {rank} of {self._count} (on {self.hosts[rank]}) {how} {self._left}; "
+            "run all of them again."
         )
 
 

@@ -181,6 +181,10 @@ class Collector:
         """[m] which rows it was made to store."""
         return self._store.has(numbers) | self._lasting.has(numbers)
 
+    def whole(self, atom: int) -> Sums:
+        """The moments of an atom, in one piece."""
+        return self._backend.whole(self.moments[atom])
+
     @property
     def energies(self) -> Mapping[int, Energy]:
         """Those of atoms, if there are any."""
@@ -193,7 +197,7 @@ class Collector:
 
         It rests on this collector's memory.
         """
-        return Collected.of(share, form, self.rows, self.moments, self.energies, means)
+        return Collected.of(share, form, self.rows, self.whole, self.energies, means)
 
     def merge(self, collected: Collected, categories: range) -> None:
         """Add what was collected of these categories in another pass, one range after another."""

@@ -56,6 +56,7 @@ class RunConfig:
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
             tokens out, "error" stops at the first.
         backend: "auto", "cpu", "gpu" or "tpu".
+        devices: how many devices of an accelerator work together; 0 for all that the process has.
         precision: "exact" (float64: every statistic within 1e-9), "fast" (float32 products on an
             accelerator: within 1e-3), or "auto": exact, but fast on a TPU, which has no float64.
         max_memory: bytes of host memory that stored rows may take, and moments where they lie
@@ -83,6 +84,7 @@ class RunConfig:
     drop_norms: float = 0.0
     nonfinite: NonFinite = "null"
     backend: BackendName = "auto"
+    devices: int = 0
     precision: Precision = "auto"
     max_memory: int = 0
     chosen: Convention = field(init=False, repr=False)
@@ -102,6 +104,7 @@ class RunConfig:
             ("repeats", 1),
             ("max_categories", 1),
             ("max_memory", 0),
+            ("devices", 0),
             ("drop_first", 0),
             ("drop_norms", 0),
         ):

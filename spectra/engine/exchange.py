@@ -15,14 +15,14 @@ from spectra.distributed import Processes, span
 from spectra.engine.collect import Collector
 from spectra.engine.collected import Array, Collected, Made, forms, packed
 from spectra.engine.share import Share, across
-from spectra.engine.source import Tell, pilot
+from spectra.engine.source import Streamed, Tell
 from spectra.engine.stream import Block, Stream
 from spectra.grouping import Ints
 from spectra.linalg import F64
 from spectra.pooling import PooledRows
 
 
-class Exchanged:
+class Exchanged(Streamed):
     """One pass over the shards, of which each process has a contiguous share."""
 
     def __init__(self, processes: Processes) -> None:
@@ -31,7 +31,7 @@ class Exchanged:
 
     def shift(self, reader: RowReader) -> F64:
         """By `pilot`; raises `DisagreementError` where processes see other states."""
-        found = pilot(reader)
+        found = super().shift(reader)
         self.processes.agree("the states", hashlib.sha256(found.tobytes()).hexdigest())
         return found
 
@@ -158,13 +158,18 @@ class _Sums:
         return np.stack([high, (summed - high).astype(np.float32)], axis=1)
 
     def _total(self, atom: int) -> F64:
-        sums = self._own.moments.get(atom)
-        return np.zeros(self._whole.plan.dim) if sums is None else self._wide(sums.total)
+        if atom not in self._own.moments:
+            return np.zeros(self._whole.plan.dim)
+        return self._wide(self._own.whole(atom).total)
 
     def _gram(self, atom: int) -> F64:
         """Asked for last: the own sums make room for those of all."""
-        dim, sums = self._whole.plan.dim, self._own.moments.pop(atom, None)
-        return np.zeros(dim * (dim + 1) // 2) if sums is None else packed(self._wide(sums.gram))
+        dim = self._whole.plan.dim
+        if atom not in self._own.moments:
+            return np.zeros(dim * (dim + 1) // 2)
+        gram = self._wide(self._own.whole(atom).gram)
+        del self._own.moments[atom]
+        return packed(gram)
 
     def _wide(self, values: Any) -> F64:
         """On the host, in float64, of which pairs of float32 are the sums."""

@@ -58,7 +58,7 @@ class Source(Protocol):
 class Streamed:
     """One pass over the shards."""
 
-    processes = ALONE
+    processes: Processes = ALONE
 
     def shift(self, reader: RowReader) -> F64:
         """By `pilot`."""
@@ -84,7 +84,7 @@ STREAMED = Streamed()
 class Merged:
     """The sum of shares that were collected before; reads no states."""
 
-    processes = ALONE
+    processes: Processes = ALONE
 
     def __init__(self, shift: F64, bad: Ints, parts: Iterable[Sequence[Collected]]) -> None:
         """`parts` in the order of their ranges, each with all pools; `bad` of all their rows."""

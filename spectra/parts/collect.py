@@ -23,9 +23,10 @@ from spectra.errors import OutputError, PartMismatchError, UsageError
 from spectra.linalg import F64
 from spectra.lock import locked
 from spectra.parts.file import DIGEST, DIGEST_FORM, PartFile, Sealed, header, write_tensors
-from spectra.parts.fingerprint import differences, fingerprint
+from spectra.parts.fingerprint import fingerprint
 from spectra.parts.naming import Part
 from spectra.preparation import Prepared, host_memory, megabytes
+from spectra.strict_json import differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ def _layer_arrays(
 
 def check_fingerprint(found: PartFile, mark: Mapping[str, Any], whose: str) -> None:
     """Raise `PartMismatchError`, naming the first field that differs."""
-    for field, there, here in differences(found.record.get("fingerprint"), mark):
+    for field, there, here in differences(found.record.get("fingerprint"), dict(mark)):
         name = field or "fingerprint"
         raise PartMismatchError(
             f"{found.path} was collected with another {name}: {_short(there)} there, "
