@@ -255,7 +255,7 @@ def test_a_lock_whose_file_was_just_removed_is_taken_anew(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder removes the file when it ends: a lock on the removed one would exclude nobody."""
-    original, calls = fcntl.flock, []
+    original, calls = fcntl.flock, list[int]()
     lock = tmp_path / "a" / "extraction.lock"
 
     def flock(handle: int, operation: int) -> None:
