@@ -6,6 +6,7 @@ Nothing here needs JAX to compute, so that a process may fork: what a run comput
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -220,7 +221,9 @@ def part_writer() -> Writer:
             config = CONFIGS[len(prepared)]
             prepared.append(prepare(states, config, host, _quiet, whole=False).without_steps())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("spectra.parts.fingerprint.versions", dict)  # they take a while
+            patch.setattr(
+                sys.modules["spectra.parts.fingerprint"], "versions", dict
+            )  # they take a while
             config, ready = CONFIGS[version], prepared[version]
             collect_part(ready, path / MODEL, part, config, host, {}, _quiet, fresh=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,7 @@ def test_a_part_of_other_options_or_states_is_named_with_what_differs(
         spectra.merge(small, out, QUICK)
     cut(small, tmp_path / "new", 2, QUICK)
     with monkeypatch.context() as patch:
-        patch.setattr("spectra.parts.fingerprint.versions", lambda: {"numpy": "0"})
+        patch.setattr(sys.modules["spectra.parts.fingerprint"], "versions", lambda: {"numpy": "0"})
         with pytest.raises(PartMismatchError, match=r"another versions\.spectra"):
             spectra.merge(small, tmp_path / "new")
     write(small, [30, 26])
