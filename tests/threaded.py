@@ -1,4 +1,4 @@
-"""Processes of a run as threads of one process: the same calls, without what it costs to start."""
+"""Processes of a run as threads of one, each of which raises what it would: an error ends all."""
 
 from __future__ import annotations
 
