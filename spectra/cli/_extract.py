@@ -31,11 +31,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 "
-    "--out annotated_traces_reprs/qwen3-4b-thinking-2507 --layers 18,-1"
-)
-WITHOUT_SHARDS = (
-    "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 --layers all "
-    "--spectra spectral_metrics --no-shards --jackknife off"
+    "--out annotated_traces_reprs/qwen3-4b-thinking-2507 --layers 18,-1\n\n  "
+    "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 --layers 18,-1 "
+    "--spectra spectral_metrics --no-shards"
 )
 
 _LEFT = "The batches that are finished are kept"
