@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from bench._timing import take_turns
 from extract.decoder.compiling import compiler_options
 from extract.decoder.spec import DecoderSpec
-from extract.decoder.streams import side_by_side, streams_on
+from extract.decoder.streams import lanes, side_by_side, streams_on
 
 _PRODUCTS = 4
 """In a timed run, for each stream: in flight together, so that starting them costs nothing."""
@@ -93,7 +93,8 @@ def _product(
     )
 
     def run() -> list[Array]:
-        found = side_by_side(lambda _: multiply(x, weight), range(_PRODUCTS * streams), streams)
+        copies = lanes([lambda _: multiply(x, weight)], streams)
+        found = side_by_side(copies, range(_PRODUCTS * streams))
         return [product for _, product in found]
 
     return run

@@ -23,7 +23,7 @@ from extract.decoder.attention import choose
 from extract.decoder.cost import flops
 from extract.decoder.forward import Forward, Tap
 from extract.decoder.placement import Placement
-from extract.decoder.streams import side_by_side, streams_on
+from extract.decoder.streams import lanes, side_by_side, streams_on
 from spectra.provenance import peak_memory
 
 _BATCHES = 2
@@ -59,7 +59,7 @@ class Ours:
 
     def __call__(self, batches: Sequence[Ids]) -> list[Array]:
         """The last states of each batch, after the norm, computed as an extraction does it."""
-        found = side_by_side(self._forward, batches, self.streams)
+        found = side_by_side(lanes([self._forward], self.streams), batches)
         return [states[self._top] for _, states in found]
 
     def first_call(self, batches: Sequence[Ids]) -> dict[str, float | None]:

@@ -34,6 +34,8 @@ class ExtractConfig:
         max_tokens_per_batch: Tokens of a batch, padding included; by the device if None.
         max_memory: Bytes that weights and batches may take where they are computed; 0 for what
             is free there.
+        tensor_parallel: Devices that a copy of the model is spread over; further devices hold
+            further copies. 0 for as few as hold the model.
         limit: How many traces to take from the beginning; all if None.
         only_step_tokens: Save the states of tokens that are in a step and no others.
         backend: "auto", "cpu", "gpu" or "tpu".
@@ -52,6 +54,7 @@ class ExtractConfig:
     rope_variant: str = "per_layer_type"
     max_tokens_per_batch: int | None = None
     max_memory: int = 0
+    tensor_parallel: int = 0
     limit: int | None = None
     only_step_tokens: bool = False
     backend: str = "auto"
@@ -68,6 +71,10 @@ class ExtractConfig:
         self._positive("limit", self.limit)
         if self.max_memory < 0:
             raise UsageError(f"max_memory is {self.max_memory}. Expected 0 or more bytes.")
+        if self.tensor_parallel < 0:
+            raise UsageError(
+                f"tensor_parallel is {self.tensor_parallel}. Expected 0 or more devices."
+            )
         if not self.layers:
             raise UsageError('layers is empty. Expected at least one layer, such as -1, or "all".')
 

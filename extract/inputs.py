@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
+import jax
 import jax.numpy as jnp
 
 from extract.card import check_card
@@ -14,7 +15,7 @@ from extract.config import ExtractConfig
 from extract.decoder.families import RopeVariant, spec_of
 from extract.decoder.load import check_tensors
 from extract.decoder.spec import DecoderSpec
-from extract.decoder.streams import streams_on
+from extract.spread import Spread, Work, check_degree, choose_degree
 from extract.store import Batching, Plan, SavedLayer, check_place, make_plan
 from extract.text import AlignmentReport
 from extract.tokenizing import Progress, alignment_warnings, tokenized
@@ -24,9 +25,6 @@ from spectra.backend import find_devices, usable_cores
 from spectra.errors import UnknownLayerError
 from spectra.notes import Notes
 from spectra.strict_json import JSON
-
-if TYPE_CHECKING:
-    import jax
 
 ComputeDtype = Literal["float32", "bfloat16"]
 
@@ -47,7 +45,7 @@ class Inputs:
     config: ExtractConfig
     checkpoint: Checkpoint
     spec: DecoderSpec
-    devices: tuple[jax.Device, ...]
+    spread: Spread
     dtype: ComputeDtype
     plan: Plan
     reports: dict[str, AlignmentReport]
@@ -57,7 +55,7 @@ class Inputs:
     @property
     def top(self) -> int:
         """The highest layer that is wanted: no block above it is loaded."""
-        return max(layer.index for layer in self.plan.layers)
+        return _top(self.plan)
 
     @property
     def config_extra(self) -> dict[str, JSON]:
@@ -67,18 +65,12 @@ class Inputs:
     @property
     def platform(self) -> str:
         """The devices' platform: "cpu", "gpu" or "tpu"."""
-        return str(self.devices[0].platform)
+        return str(self.spread.devices[0].platform)
 
     @property
-    def streams(self) -> int:
-        """Batches that are computed side by side."""
-        return streams_on(self.devices)
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the weights that are loaded, in the compute dtype."""
-        read = self.spec.parameters_read(self.top) + self.spec.vocab_size * self.spec.hidden_dim
-        return read * jnp.dtype(self.dtype).itemsize
+    def work(self) -> Work:
+        """What is computed, for the memory that it takes."""
+        return Work(self.spec, self.top, jnp.dtype(self.dtype).itemsize, self.plan)
 
 
 def gather(config: ExtractConfig, progress: Progress = lambda *_: None) -> Inputs:
@@ -86,7 +78,8 @@ def gather(config: ExtractConfig, progress: Progress = lambda *_: None) -> Input
     check_place(config.out)
     if config.push_layout:
         check_card(config.out)
-    devices = tuple(find_devices(config.backend))
+    devices = find_devices(config.backend)
+    check_degree(config.tensor_parallel, devices)
     dtype = _compute_dtype(config, devices[0].platform)
     checkpoint = open_checkpoint(config.model, revision=config.revision)
     spec = spec_of(
@@ -108,15 +101,18 @@ def gather(config: ExtractConfig, progress: Progress = lambda *_: None) -> Input
         batching=batching,
         only_step_tokens=config.only_step_tokens,
     )
+    work = Work(spec, _top(plan), jnp.dtype(dtype).itemsize, plan)
+    degree = choose_degree(config.tensor_parallel, devices, work, config.max_memory)
+    spread = Spread.of(devices, degree)
     return Inputs(
         config=config,
         checkpoint=checkpoint,
         spec=spec,
-        devices=devices,
+        spread=spread,
         dtype=dtype,
         plan=plan,
         reports=reports,
-        fingerprint=_fingerprint(config, checkpoint, devices, dtype),
+        fingerprint=_fingerprint(config, checkpoint, spread, dtype),
         warnings=(
             *notes.sentences(str(config.traces), uncovered=0, num_tokens=0),
             *alignment_warnings(reports),
@@ -142,6 +138,10 @@ def saved_layers(config: ExtractConfig, num_layers: int) -> list[SavedLayer]:
     return [SavedLayer(index, index in normed) for index in indices]
 
 
+def _top(plan: Plan) -> int:
+    return max(layer.index for layer in plan.layers)
+
+
 def _compute_dtype(config: ExtractConfig, platform: str) -> ComputeDtype:
     if config.compute_dtype == "auto":
         return "float32" if platform == "cpu" else "bfloat16"
@@ -157,18 +157,24 @@ def _batching(config: ExtractConfig, platform: str) -> Batching:
 def _fingerprint(
     config: ExtractConfig,
     checkpoint: Checkpoint,
-    devices: tuple[jax.Device, ...],
+    spread: Spread,
     dtype: ComputeDtype,
 ) -> dict[str, JSON]:
-    """What decides the states' bytes beside the plan: a run resumes only with an equal one."""
+    """What decides the states' bytes beside the plan: a run resumes only with an equal one.
+
+    The number of copies does not: each batch is computed by one.
+    """
+    one = spread.devices[0]
     device: dict[str, JSON] = {
-        "platform": devices[0].platform,
-        "kind": devices[0].device_kind,
-        "count": len(devices),
+        "platform": one.platform,
+        "kind": one.device_kind,
+        "tensor_parallel": spread.degree,
     }
-    if devices[0].platform == "cpu":
-        # XLA cuts its products by the number of threads.
-        device |= {"machine": platform.machine(), "cores": usable_cores()}
+    if one.platform == "cpu":
+        # XLA cuts its products by the number of threads: one a core, or one a device if those are
+        # more.
+        threads = max(usable_cores(), jax.local_device_count("cpu"))
+        device |= {"machine": platform.machine(), "threads": threads}
     versions: dict[str, JSON] = {name: version(name) for name in _PACKAGES}
     return {
         "model": checkpoint.name,

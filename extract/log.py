@@ -24,12 +24,13 @@ class Log:
 
     @classmethod
     @contextmanager
-    def in_directory(cls, directory: Path) -> Iterator[Log]:
+    def in_directory(cls, directory: Path, rank: int = 0) -> Iterator[Log]:
         """A new log named after the time in UTC; an error that ends the block is its last line.
 
-        Raises `OutputError`.
+        Its name has the process's `rank` too where that is not 0. Raises `OutputError`.
         """
-        path = directory / f"extraction_{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.log"
+        process = f"_process{rank}" if rank else ""
+        path = directory / f"extraction_{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{process}.log"
         try:
             stream = path.open("xb", buffering=0)  # nothing is left to be written on closing
         except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +13,19 @@ from extract.card import write_card
 from extract.config import ExtractConfig
 from extract.decoder.attention import choose, chunked
 from extract.decoder.forward import Forward, Tap
-from extract.decoder.load import load_decoder
+from extract.decoder.load import copy_decoder, load_decoder
 from extract.decoder.placement import Placement
 from extract.decoder.selfcheck import check
-from extract.decoder.streams import side_by_side
+from extract.decoder.streams import lanes, side_by_side
 from extract.estimate import check_memory
 from extract.heap import trim_heap
 from extract.inputs import Inputs, gather
 from extract.log import Log
-from extract.store import Batch, Store, Totals, open_store
+from extract.sharing import Written, shared_store, together
+from extract.store import Batch, Store, Totals
 from extract.text import AlignmentReport
 from extract.tokenizing import Progress
+from spectra.distributed import ALONE, Processes
 from spectra.provenance import peak_memory
 
 
@@ -31,9 +33,9 @@ from spectra.provenance import peak_memory
 class Extraction:
     """What a run did.
 
-    `computed_tokens` and `seconds` are those of the forward passes of this run: tokens without
-    padding, none where the directory was complete already. `card` is the dataset's, where it was
-    asked for.
+    `computed_tokens` and `seconds` are those of the forward passes of this run, in all processes:
+    tokens without padding, none where the directory was complete already.`card` is the dataset's,
+    where it was asked for.
     """
 
     path: Path
@@ -48,7 +50,9 @@ class Extraction:
     card: Path | None = None
 
 
-def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extraction:
+def run(
+    config: ExtractConfig, *, progress: Progress = lambda *_: None, processes: Processes = ALONE
+) -> Extraction:
     """Write the artifact that `config` asks for, or go on with one that was begun.
 
     A directory that an equal run was killed in is gone on with, and ends with the same bytes; one
@@ -56,33 +60,42 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
 
     Args:
         config: All options.
-        progress: Told the stage and its progress; "computing" counts tokens.
+        progress: Told the stage and its progress; "computing" counts this process's tokens.
+        processes: Those that share the work; each calls this, and returns when all is done.
 
     Raises:
+        PeerError: Another process ended; DisagreementError: it was given something else.
         InputError: Something about the traces, the model or its tokenizer is wrong.
         UsageError: An option cannot be met, or the directory is in use or holds something else.
         OutputError: The operating system refuses to write.
     """
     inputs = gather(config, progress)
     check_memory(inputs)
-    seconds, computed, log = 0.0, 0, None
-    with open_store(config.out, inputs.plan, inputs.fingerprint, fresh=config.fresh) as store:
+    own, done, log = Written(0, 0.0, {}), list[Written](), None
+    with shared_store(inputs, processes, progress) as store:
         if not store.complete:
-            with Log.in_directory(config.out) as log:
+            with Log.in_directory(config.out, processes.rank) as log:
                 log.begin(inputs)
+                for warning in store.warnings:
+                    log.say(f"warning: {warning}")
                 begin = time.perf_counter()
-                forward = load(inputs, log.say, progress)
+                forwards = load(inputs, log.say, progress)
                 trim_heap()
                 log.say(f"loaded in {time.perf_counter() - begin:.2f} s")
                 begin = time.perf_counter()
-                computed = _compute(inputs, store, forward, progress)
-                seconds = time.perf_counter() - begin
+                tokens = _compute(inputs, store, forwards, progress)
+                own = Written(tokens, time.perf_counter() - begin, store.settle())
                 log.say(
-                    f"computed {computed:,} tokens in {seconds:.2f} s; peak memory "
+                    f"computed {tokens:,} tokens in {own.seconds:.2f} s; peak memory "
                     f"{peak_memory() / 1e6:,.0f} MB"
                 )
-                store.commit(model=inputs.checkpoint.name, config_extra=inputs.config_extra)
-                log.say("complete")
+                if processes.rank == 0:
+                    done = together(processes, own)
+                    _commit(inputs, store, done)
+                    log.say("complete")
+    if log is not None and processes.rank:
+        done = together(processes, own)
+    processes.gather("extraction", "complete")
     return Extraction(
         path=config.out,
         model=inputs.checkpoint.name,
@@ -90,17 +103,29 @@ def run(config: ExtractConfig, *, progress: Progress = lambda *_: None) -> Extra
         totals=inputs.plan.totals,
         reports=inputs.reports,
         warnings=(*inputs.warnings, *store.warnings),
-        computed_tokens=computed,
-        seconds=seconds,
+        computed_tokens=sum(one.tokens for one in done),
+        seconds=max((one.seconds for one in done), default=0.0),
         log=None if log is None else log.path,
-        card=write_card(config.out) if config.push_layout else None,
+        card=write_card(config.out) if config.push_layout and processes.rank == 0 else None,
     )
 
 
-def load(inputs: Inputs, say: Callable[[str], None], progress: Progress) -> Forward:
-    """The model, its attention checked; `say` is told how far that is from the plain one."""
+def _commit(inputs: Inputs, store: Store, done: Sequence[Written]) -> None:
+    """Make an artifact of what all have written."""
+    for other in done[1:]:
+        store.hear(other.nonfinite)
+    store.commit(model=inputs.checkpoint.name, config_extra=inputs.config_extra)
+
+
+def load(inputs: Inputs, say: Callable[[str], None], progress: Progress) -> list[Forward]:
+    """The model, once for each group of devices, its attention checked.
+
+    `say` is told how far that is from the plain one.
+    """
     progress("loading", 0, 0)
-    placement = Placement(inputs.devices)
+    spread = inputs.spread
+    placements = [Placement(group) for group in spread.groups]
+    placement = placements[0]
     attend = choose(inputs.platform, inputs.spec.head_dim, inputs.dtype)
     if attend is not chunked or inputs.dtype != "float32":
         difference = check(attend, inputs.spec, inputs.dtype, placement)
@@ -114,28 +139,44 @@ def load(inputs: Inputs, say: Callable[[str], None], progress: Progress) -> Forw
         dtype=inputs.dtype,
         placement=placement,
     )
-    return Forward(
-        decoder,
-        inputs.spec,
-        taps=[Tap(layer.index, layer.final_norm) for layer in layers],
-        attend=attend,
-        placement=placement,
-    )
+    decoders = [decoder, *(copy_decoder(decoder, other) for other in placements[1:])]
+    say(f"copies of the model: {spread.copies}, each on {spread.degree} devices")
+    taps = [Tap(layer.index, layer.final_norm) for layer in layers]
+    return [
+        Forward(one, inputs.spec, taps=taps, attend=attend, placement=where)
+        for one, where in zip(decoders, placements, strict=True)
+    ]
 
 
-def _compute(inputs: Inputs, store: Store, forward: Forward, progress: Progress) -> int:
-    """Run what is pending and return its tokens."""
+def _compute(inputs: Inputs, store: Store, forwards: Sequence[Forward], progress: Progress) -> int:
+    """Run what is pending, each batch on one copy of the model, and return its tokens."""
     batches = store.pending_batches()
     sizes = {batch.number: int(inputs.plan.lengths(batch).sum()) for batch in batches}
-    total, done = inputs.plan.totals.tokens, inputs.plan.totals.tokens - sum(sizes.values())
+    done = sum(inputs.plan.samples[number].length for number in store.finished)
+    total = done + sum(sizes.values())
     progress("computing", done, total)
 
-    def states_of(batch: Batch) -> dict[int, jax.Array]:
-        return forward(inputs.plan.token_ids(batch))
-
-    for batch, states in side_by_side(states_of, batches, inputs.streams):
+    for batch, states in computed(inputs, forwards, batches):
         store.write(batch, states)
         trim_heap()
         done += sizes[batch.number]
         progress("computing", done, total)
     return sum(sizes.values())
+
+
+def computed(
+    inputs: Inputs,
+    forwards: Sequence[Forward],
+    batches: Sequence[Batch],
+    layers: Collection[int] | None = None,
+) -> Iterator[tuple[Batch, dict[int, jax.Array]]]:
+    """Batches, in turn, with their states by layer, each computed on one copy of the model.
+
+    With `layers`, of those alone.
+    """
+
+    def on(forward: Forward) -> Callable[[Batch], dict[int, jax.Array]]:
+        return lambda batch: forward(inputs.plan.token_ids(batch), layers)
+
+    copies = [on(forward) for forward in forwards]
+    return side_by_side(lanes(copies, inputs.spread.streams), batches)

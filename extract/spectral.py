@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from extract.config import ExtractConfig
 from extract.decoder.forward import Forward
-from extract.decoder.streams import side_by_side
-from extract.estimate import check_memory, computing_bytes, largest_batches
+from extract.estimate import check_memory, computing_bytes
 from extract.heap import trim_heap
 from extract.inputs import Inputs, gather
-from extract.pipeline import load
-from extract.store import Batch, PlannedSample, artifact_documents, extraction_record
+from extract.pipeline import computed, load
+from extract.store import PlannedSample, artifact_documents, extraction_record
 from extract.tokenizing import Progress
 from spectra.artifacts import described_artifact
 from spectra.direct import (
@@ -108,7 +107,7 @@ def plan_measurement(
     check_options(run)
     inputs = gather(config, progress)
     check_memory(inputs, computing_bytes(inputs))
-    backend = select_backend(run.backend, run.precision)
+    backend = select_backend(run.backend, run.precision, run.devices)
     record = extraction_record(inputs.plan, inputs.fingerprint)
     out = config.out / results_name(inputs.checkpoint.name)
     documents = artifact_documents(
@@ -130,27 +129,27 @@ def results_name(model: str) -> str:
 
 
 def _need(inputs: Inputs) -> Need:
-    """The model's memory: on the device or the host, and the states' of a layer on the way."""
-    sizes, rows = largest_batches(inputs), 0
-    held = 0
+    """The model's memory: on a device or the host, and the states' of a layer on the way."""
+    sizes, rows = inputs.work.sizes, 0
+    spread, held = inputs.spread, 0
     for batch in inputs.plan.batches:
         if rows >= FIRST_ROWS:
             break
         held += batch.shape[0] * batch.shape[1]
         rows += int(inputs.plan.lengths(batch).sum())
     # Those that compute, one that waits to be taken, one that is taken, those that began.
-    states = (sum(sizes[: inputs.streams + 2]) + held) * inputs.plan.row_bytes
+    states = (sum(sizes[: spread.batches + spread.copies + 1]) + held) * inputs.plan.row_bytes
     model = computing_bytes(inputs)
     if inputs.platform == "cpu":
         return Need(Bytes(model), Bytes(states))
-    return Need(Bytes(0, model), Bytes(states, states))
+    return Need(Bytes(0, model // len(spread.devices)), Bytes(states, states))
 
 
 class _States:
     """The loaded model over the batches of an extraction: `spectra.direct.States`."""
 
-    def __init__(self, inputs: Inputs, forward: Forward) -> None:
-        self._inputs, self._forward = inputs, forward
+    def __init__(self, inputs: Inputs, forwards: Sequence[Forward]) -> None:
+        self._inputs, self._forwards = inputs, forwards
         entries = inputs.plan.entries
         self.traces = [(one.global_offset, one.global_offset + one.num_tokens) for one in entries]
         self.batches = [batch.samples for batch in inputs.plan.batches]
@@ -159,13 +158,8 @@ class _States:
     def compute(self, batches: Sequence[int], layers: Sequence[int]) -> Iterator[BatchStates]:
         """The states of some batches, in turn."""
         plan = self._inputs.plan
-        wanted = frozenset(layers)
-
-        def states_of(batch: Batch) -> dict[int, jax.Array]:
-            return self._forward(plan.token_ids(batch), wanted)
-
         chosen = [plan.batches[number] for number in batches]
-        for batch, states in side_by_side(states_of, chosen, self._inputs.streams):
+        for batch, states in computed(self._inputs, self._forwards, chosen, frozenset(layers)):
             for array in states.values():
                 array.copy_to_host_async()
             samples = [plan.samples[number] for number in batch.samples]

@@ -31,6 +31,14 @@ class ConfigFileError(UsageError):
     """The file of `--config` is neither TOML nor a run.json, or has a key or type it may not."""
 
 
+class PeerError(SpectraError):
+    """Another process of a distributed run ended, and this one with it."""
+
+
+class DisagreementError(UsageError):
+    """The processes of a distributed run were not given the same files, options or versions."""
+
+
 class InputError(SpectraError):
     """What was read is missing, malformed or contradicts itself; exit code 3."""
 

@@ -17,7 +17,7 @@ from spectra.parts import (
     open_parts,
     recorded_options,
 )
-from spectra.pipeline import ModelRun, options_record, output_directories, run_model
+from spectra.pipeline import ModelRun, Setting, options_record, output_directories, run_model
 from spectra.preparation import prepare
 
 
@@ -53,7 +53,7 @@ def run_part(
     config = config or RunConfig()
     part = Part.parse(part) if isinstance(part, str) else part
     check_options(config)
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     parts = []
     for place, target in output_directories(find_artifacts(src), Path(out)).items():
         prepared = prepare(place, config, backend, progress, whole=False).without_steps()
@@ -96,10 +96,9 @@ def merge(
         options, sources = recorded_options(target, max_memory)
         chosen = config or options
         check_options(chosen)
-        backend = select_backend(chosen.backend, chosen.precision)
+        backend = select_backend(chosen.backend, chosen.precision, chosen.devices)
         origin = {"command": list(command), "options": options_record(chosen, sources)}
+        setting = Setting(chosen, backend, origin, progress)
         with run_lock(target):
-            runs.append(
-                run_model(place, target, chosen, backend, origin, progress, None, open_parts)
-            )
+            runs.append(run_model(place, target, setting, opened=open_parts))
     return tuple(runs)

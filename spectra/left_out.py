@@ -5,11 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spectra.artifacts import Artifact, RowReader, Sample
+from spectra.distributed import ALONE, Processes, span
 from spectra.engine import Progress, RunConfig
 from spectra.engine.stream import BLOCK_BYTES, scan_bad_rows
 from spectra.errors import NonFiniteRowsError
@@ -21,6 +23,8 @@ NORMAL = 1.4826
 """A normal distribution's standard deviation over its median absolute deviation."""
 
 _NONE = np.empty(0, np.int64)
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,16 @@ class LeftOut:
 
 
 def tokens_left_out(
-    artifact: Artifact, reader: RowReader, steps: Steps, config: RunConfig, progress: Progress
+    artifact: Artifact,
+    reader: RowReader,
+    steps: Steps,
+    config: RunConfig,
+    progress: Progress,
+    processes: Processes = ALONE,
 ) -> LeftOut:
     """What the options leave out of a layer; enters `reader` only where that depends on states.
+
+    Each of several processes looks at its share of them.
 
     Raises:
         NonFiniteRowsError: there are such, and the run is to stop on them.
@@ -73,7 +84,7 @@ def tokens_left_out(
     ]
     early = np.unique(np.concatenate([_NONE, *first])).astype(np.int64)
     early = early[every.hold(early)]
-    bad = _NONE if config.nonfinite == "null" else _nonfinite(reader, every, progress)
+    bad = _NONE if config.nonfinite == "null" else _nonfinite(reader, every, progress, processes)
     rest = np.setdiff1d(bad, early)
     if config.nonfinite == "error" and len(rest):
         raise NonFiniteRowsError(
@@ -83,31 +94,47 @@ def tokens_left_out(
         )
     large, above = _NONE, None
     if config.drop_norms:
-        norms = _norms(reader, progress)
+        norms = _norms(reader, progress, processes)
         tokens = np.flatnonzero(np.isfinite(norms))
         tokens = np.setdiff1d(tokens[every.hold(tokens)], early)
         large, above = _outliers(tokens, norms[tokens], config.drop_norms)
     return LeftOut(rest, early, large, above)
 
 
-def _nonfinite(reader: RowReader, every: StepTokens, progress: Progress) -> Ints:
+def _nonfinite(
+    reader: RowReader, every: StepTokens, progress: Progress, processes: Processes
+) -> Ints:
+    own = span(reader.num_rows, processes.rank, processes.count)
     with reader:
-        bad = scan_bad_rows(reader, lambda rows: progress("checking", rows, reader.num_rows))
+        bad = scan_bad_rows(reader, own, _told(progress, "checking", own))
+    bad = _of_all(bad, processes)
     return bad[every.hold(bad)]
 
 
-def _norms(reader: RowReader, progress: Progress) -> F64:
+def _norms(reader: RowReader, progress: Progress, processes: Processes) -> F64:
     """[num_rows] of every row."""
     size = max(1, BLOCK_BYTES // (reader.dim * reader.dtype.itemsize))
-    norms = np.empty(reader.num_rows)
+    begin, end = span(reader.num_rows, processes.rank, processes.count)
+    tell, norms = _told(progress, "norms", (begin, end)), np.empty(end - begin)
     with reader:
-        for start in range(0, reader.num_rows, size):
-            stop = min(start + size, reader.num_rows)
+        for start in range(begin, end, size):
+            stop = min(start + size, end)
             with np.errstate(invalid="ignore"):  # widening a signalling NaN warns
                 rows = reader.read(start, stop).astype(np.float64)
-                norms[start:stop] = np.linalg.norm(rows, axis=1)
-            progress("norms", stop, reader.num_rows)
-    return norms
+                norms[start - begin : stop - begin] = np.linalg.norm(rows, axis=1)
+            tell(stop)
+    return _of_all(norms, processes)
+
+
+def _told(progress: Progress, stage: str, own: tuple[int, int]) -> Callable[[int], None]:
+    return lambda row: progress(stage, row - own[0], own[1] - own[0])
+
+
+def _of_all(own: NDArray[Number], processes: Processes) -> NDArray[Number]:
+    """What processes found, one after the other."""
+    processes.gather("rows looked at", len(own))
+    found = processes.collect(own.tobytes())
+    return np.concatenate([np.frombuffer(one, own.dtype) for one in found])
 
 
 def _outliers(tokens: Ints, norms: F64, deviations: float) -> tuple[Ints, float | None]:

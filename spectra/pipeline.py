@@ -6,51 +6,37 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-import numpy as np
-
-from spectra import strict_json
-from spectra.artifacts import Layer, Place, find_artifacts
-from spectra.backend import Backend, Mode, precision_advice, select_backend
+from spectra.artifacts import Place, find_artifacts
+from spectra.backend import Backend, precision_advice, select_backend
+from spectra.distributed import ALONE, Processes
 from spectra.engine import (
     STREAMED,
     Clock,
+    Exchanged,
     LayerResult,
-    PoolResult,
     Progress,
     RunConfig,
     compile_ahead,
     evaluate_layer,
 )
 from spectra.errors import InputError
+from spectra.gathering import Gathered, add_pool, add_whole_files, nonfinite_warnings
 from spectra.grouping import Group
-from spectra.left_out import LeftOut, locator
+from spectra.left_out import locator
 from spectra.linalg import Fault
 from spectra.outputs import (
-    COLUMNS,
-    INFLUENCE_COLUMNS,
-    INFLUENCES_FILE,
-    LAYERS_FILE,
-    TABLE_FILE,
-    Head,
-    PoolRecords,
-    SweepOptions,
     check_space,
     commit,
-    csv_lines,
-    documents,
-    influence_rows,
-    jackknife_head,
-    layer_profile,
     pool_records,
-    pool_rows,
     rounding_warnings,
     run_lock,
 )
-from spectra.parts import Parts
+from spectra.parts import Parts, fingerprint
 from spectra.preparation import Prepared, prepare
 from spectra.printable import printable
 from spectra.provenance import Accuracy, Stages, input_identity, versions
@@ -122,6 +108,7 @@ def run(
     sources: Mapping[str, str] = {},
     progress: Progress = lambda stage, done, total: None,
     profile: bool = False,
+    processes: Processes = ALONE,
 ) -> tuple[ModelRun, ...]:
     """Compute the metric files of one model directory, or of every one in their parent.
 
@@ -135,84 +122,90 @@ def run(
             or "config", for run.json.
         progress: told of each stage's progress.
         profile: whether to find out where the time goes.
+        processes: those that share the work, all of which call this alike; the first one writes,
+            and all return what it wrote.
 
     Raises:
         InputError: something under src is missing, malformed or contradicts itself.
-        UsageError: an option cannot be met here.
+        UsageError: an option cannot be met here, or processes differ in what they were given.
         DirectoryBusyError, OutputError: another run writes there, or it cannot be written to.
+        PeerError: another process ended.
     """
     config = config or RunConfig()
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     origin = {"command": list(command), "options": options_record(config, sources)}
+    setting = Setting(config, backend, origin, progress, processes)
     places = output_directories(find_artifacts(src), Path(out))
     runs = []
     for place, target in places.items():
         clock = Clock() if profile else None
-        with run_lock(target):
-            runs.append(run_model(place, target, config, backend, origin, progress, clock))
+        with run_lock(target) if setting.writes else nullcontext():
+            runs.append(run_model(place, target, setting, clock))
+            processes.gather("written", runs[-1].model)
     return tuple(runs)
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """What the layers of one model give, until it is written."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the models of a run have in common.
 
-    warnings: list[str]
-    files: dict[str, bytes] = field(default_factory=dict)
-    table: list[bytes] = field(default_factory=lambda: [csv_lines([COLUMNS])])
-    influences: list[bytes] = field(default_factory=lambda: [csv_lines([INFLUENCE_COLUMNS])])
-    errors: list[float] = field(default_factory=list)
-    repairs: Counter[Fault] = field(default_factory=Counter)
-    exhausted: dict[str, list[int]] = field(default_factory=dict)
-    heads: dict[tuple[int, str], Head] = field(default_factory=dict)
-    records: dict[tuple[int, str], dict[Group, Record]] = field(default_factory=dict)
-    matched: dict[tuple[int, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
+    Attributes:
+        config: all options.
+        backend: where to compute.
+        origin: the command and the options, for run.json.
+        progress: told of each stage's progress.
+        processes: those that share the work.
+    """
 
-    def add_faults(self, layer: int, found: LayerResult) -> None:
-        """Keep what went wrong on the way and was mended."""
-        self.repairs += found.repairs
-        if found.exhausted:
-            self.exhausted[str(layer)] = found.exhausted
-        self.warnings += fault_warnings(layer, found)
+    config: RunConfig
+    backend: Backend
+    origin: dict[str, Any]
+    progress: Progress
+    processes: Processes = ALONE
 
-    def every_record(self) -> list[Record]:
-        """The records of all layers, pools and groups."""
-        return [record for records in self.records.values() for record in records.values()]
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.processes.rank == 0
 
 
 def run_model(
     place: Place,
     out: Path,
-    config: RunConfig,
-    backend: Backend,
-    origin: dict[str, Any],
-    progress: Progress,
-    clock: Clock | None,
+    setting: Setting,
+    clock: Clock | None = None,
     opened: Callable[[Path, Prepared, RunConfig, Backend], Parts] | None = None,
 ) -> ModelRun:
     """Compute one model's files and write them; with `opened`, from parts in place of a pass.
 
-    The directory `out` is locked by the caller.
+    The directory `out` is locked by the caller, if this process writes.
     """
-    stages = Stages()
+    stages, config, backend = Stages(), setting.config, setting.backend
+    progress, processes = setting.progress, setting.processes
     with stages("plan"):
-        prepared = prepare(place, config, backend, progress).without_steps()
-        check_space(out, prepared.output_bytes(config))
+        prepared = prepare(place, config, backend, progress, processes).without_steps()
+        if setting.writes:
+            check_space(out, prepared.output_bytes(config))
+        mark = fingerprint(prepared, config, backend, {})
+        processes.agree("the plan", {**mark, **prepared.course()})
         parts = None if opened is None else opened(out, prepared, config, backend)
     progress("fetching", 0, 0)
     with stages("fetch"):
         prepared = prepared.fetched()
+    passing = STREAMED if processes.count == 1 else Exchanged(processes)
 
     def evaluated() -> Iterator[LayerResult]:
         for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
-            source = STREAMED if parts is None else parts.layers[layer.index]
+            source = passing if parts is None else parts.layers[layer.index]
             with prepared.artifact.open_rows(layer, config.drop_dims) as reader:
                 yield evaluate_layer(
                     plan, reader, config, backend, progress, prepared.blocks, clock, source
                 )
 
-    task = Task(prepared, out, config, backend, origin, stages, clock)
-    return finish_model(task, evaluated(), {} if parts is None else {"parts": parts.of})
+    task = Task(prepared, out, config, backend, setting.origin, stages, clock, setting.writes)
+    provenance = {} if parts is None else {"parts": parts.of}
+    provenance |= {"processes": processes.count} if processes.count > 1 else {}
+    return finish_model(task, evaluated(), provenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +220,7 @@ class Task:
         origin: the command and the options, for run.json.
         stages: the time that stages took so far.
         clock: finds out where the time goes, if that was asked for.
+        writes: whether this process writes the files.
     """
 
     prepared: Prepared
@@ -236,6 +230,7 @@ class Task:
     origin: dict[str, Any]
     stages: Stages
     clock: Clock | None = None
+    writes: bool = True
 
 
 def finish_model(
@@ -249,7 +244,7 @@ def finish_model(
     backend, clock = task.backend, task.clock
     artifact, samples = prepared.artifact, prepared.artifact.index.samples
     locate, mode = locator(samples), backend.mode
-    gathered = _Gathered([*prepared.warnings, *precision_advice(backend, config.precision)])
+    gathered = Gathered([*prepared.warnings, *precision_advice(backend, config.precision)])
     with ThreadPoolExecutor(1) as beside:
         dim = artifact.config.hidden_dim - len(set(config.drop_dims))
         compiled = beside.submit(compile_ahead, dim, config.chosen, backend.name)
@@ -266,16 +261,17 @@ def finish_model(
                     )
                     pool, whole = result.plan.rows.pool, made.records[Group("global")]
                     gathered.warnings += rounding_warnings(layer.index, pool, whole, result.stored)
-                    _add_pool(gathered, prepared, layer, left_out, result, made, config, mode)
-            gathered.warnings += _nonfinite_warnings(layer, left_out, results, locate)
-    _add_whole_files(gathered, prepared, config)
+                    add_pool(gathered, prepared, layer, left_out, result, made, config, mode)
+            gathered.warnings += nonfinite_warnings(layer, left_out, results, locate)
+    add_whole_files(gathered, prepared, config)
     accuracy = Accuracy.of(mode, gathered.errors)
     gathered.warnings += accuracy.warnings()
     record = _provenance(prepared, gathered, config, backend, accuracy, stages) | dict(provenance)
     if clock is not None:
         record |= {"work_seconds": clock.asdict(), "solvers": clock.solvers()}
-    with stages("write"):
-        commit(out, gathered.files, {"format_version": 1, **task.origin, **record})
+    if task.writes:
+        with stages("write"):
+            commit(out, gathered.files, {"format_version": 1, **task.origin, **record})
     undefined = sum(
         record.num_rows > 0 and record.status not in ("ok", "short_spectrum")
         for record in gathered.every_record()
@@ -293,49 +289,9 @@ def finish_model(
     )
 
 
-def _add_pool(
-    gathered: _Gathered,
-    prepared: Prepared,
-    layer: Layer,
-    left_out: LeftOut,
-    result: PoolResult,
-    made: PoolRecords,
-    config: RunConfig,
-    mode: Mode,
-) -> None:
-    pool, model = result.plan.rows.pool, prepared.artifact.config.model
-    gathered.records[layer.index, pool] = made.records
-    gathered.matched[layer.index, pool] = made.matched
-    head = _head(prepared, layer, left_out, result, config, mode)
-    gathered.heads[layer.index, pool] = head
-    sweep = SweepOptions(result.plan.counts, config.repeats, config.seed, pool, config.sampling)
-    contents = documents(head, result.plan.rows.atoms, made, sweep, config.depth)
-    gathered.table.append(csv_lines(pool_rows(contents)))
-    if config.influences:
-        samples = prepared.artifact.index.samples
-        rows = influence_rows(model, layer.index, result, made, samples)
-        gathered.influences.append(csv_lines(rows))
-    gathered.errors += result.checked.values()
-    primary = layer.index == prepared.artifact.config.layer
-    folder = f"pool_{pool}" if primary else f"layer_{layer.index}/pool_{pool}"
-    for name, content in contents.items():
-        gathered.files[f"{folder}/{name}"] = strict_json.dumps(content).encode()
-
-
-def _add_whole_files(gathered: _Gathered, prepared: Prepared, config: RunConfig) -> None:
-    """What a run has once, beside the files of its layers and pools."""
-    if len(prepared.layers) > 1:
-        blocks = prepared.artifact.config.num_hidden_layers
-        profile = layer_profile(gathered.heads, gathered.records, blocks)
-        gathered.files[LAYERS_FILE] = strict_json.dumps(profile).encode()
-    gathered.files[TABLE_FILE] = b"".join(gathered.table)
-    if config.influences:
-        gathered.files[INFLUENCES_FILE] = b"".join(gathered.influences)
-
-
 def _provenance(
     prepared: Prepared,
-    gathered: _Gathered,
+    gathered: Gathered,
     config: RunConfig,
     backend: Backend,
     accuracy: Accuracy,
@@ -360,64 +316,6 @@ def _provenance(
     }
 
 
-def _head(
-    prepared: Prepared,
-    layer: Layer,
-    left_out: LeftOut,
-    result: PoolResult,
-    config: RunConfig,
-    mode: Mode,
-) -> Head:
-    """What the pool's four files share."""
-    return Head(
-        prepared.artifact.config.model,
-        layer.index,
-        layer.final_norm,
-        result.plan.rows.pool,
-        result.plan.dim,
-        config.chosen.asdict(),
-        mode,
-        prepared.names.asdict(),
-        left_out.asdict(config),
-        jackknife_head(prepared.blocks, exact=config.jackknife == "exact")
-        if config.weighs
-        else None,
-    )
-
-
-def fault_warnings(layer: int, found: LayerResult) -> list[str]:
-    """Sentences on what a layer's solvers and its device's memory made necessary."""
-    failed = {fault: count for fault, count in found.repairs.items() if fault != "rounding"}
-    said = []
-    if failed:
-        what = ", ".join(f"{fault}: {count}" for fault, count in sorted(failed.items()))
-        said.append(
-            f"layer {layer}: {sum(failed.values())} spectra came wrong from the solver ({what}) "
-            "and were computed again from their rows on the host."
-        )
-    if found.exhausted:
-        sizes = ", ".join(f"{size / 1e6:,.0f} MB" for size in found.exhausted)
-        said.append(
-            f"layer {layer}: the device's memory ran out with {sizes} planned for moments; the "
-            "layer was computed again with less."
-        )
-    return said
-
-
-def _nonfinite_warnings(
-    layer: Layer, left: LeftOut, results: Sequence[PoolResult], locate: Callable[[int], str]
-) -> list[str]:
-    behind = (result.bad_behind for result in results)
-    found = np.unique(np.concatenate([left.nonfinite, *behind]))
-    if len(found) == 0:
-        return []
-    what = "were left out" if len(left.nonfinite) else "leave their groups undefined"
-    return [
-        f"layer {layer.index}: {len(found)} token rows hold NaN or infinity and {what}, the "
-        f"first at {locate(int(found[0]))}."
-    ]
-
-
 def options_record(config: RunConfig, sources: Mapping[str, str]) -> dict[str, Any]:
     """The options as run.json has them, each with where it came from."""
     return {
@@ -429,8 +327,8 @@ def options_record(config: RunConfig, sources: Mapping[str, str]) -> dict[str, A
 def _device(backend: Backend) -> dict[str, Any]:
     import jax
 
-    devices = jax.devices(backend.name)
-    return {"name": backend.name, "kind": devices[0].device_kind, "count": len(devices)}
+    kind = jax.local_devices(backend=backend.name)[0].device_kind
+    return {"name": backend.name, "kind": kind, "count": backend.count}
 
 
 def output_directories(places: Sequence[Place], out: Path) -> dict[Place, Path]:

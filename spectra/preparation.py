@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from spectra.artifacts import Artifact, Layer, Place, Sample, open_artifact
 from spectra.backend import Backend, device_kind
 from spectra.categories import CategoryMap, load_map
+from spectra.distributed import ALONE, Processes
 from spectra.engine import LayerPlan, PoolPlan, Progress, RunConfig, plan_layer
 from spectra.engine.memory import Bytes, Limit
 from spectra.errors import UsageError
@@ -21,6 +23,7 @@ from spectra.grouping import Steps
 from spectra.left_out import LeftOut, tokens_left_out
 from spectra.outputs import expected_bytes
 from spectra.provenance import available_memory
+from spectra.strict_json import JSONObject
 from spectra.uncertainty import Blocks
 
 OTHER = "(other)"
@@ -72,6 +75,15 @@ class Prepared:
         pools = [pool for plan in self.plans for pool in plan.pools]
         return expected_bytes(pools, len(self.artifact.index.samples) if config.influences else 0)
 
+    def course(self) -> JSONObject:
+        """In what rounds and sweeps layers are processed, and without which tokens."""
+        plans = [
+            [[*one.pools, *((some.start, some.stop) for some in one.sweeps)] for one in plan.rounds]
+            for plan in self.plans
+        ]
+        tokens = [hashlib.sha256(one.tokens.astype("<i8").tobytes()) for one in self.left_out]
+        return {"rounds": repr(plans), "left_out": [one.hexdigest() for one in tokens]}
+
     def fetched(self) -> Prepared:
         """With the layers' rows there to be read."""
         return replace(self, artifact=self.artifact.fetched(self.layers))
@@ -88,15 +100,18 @@ def prepare(
     config: RunConfig,
     backend: Backend,
     progress: Progress = lambda *_: None,
+    processes: Processes = ALONE,
     *,
     whole: bool = True,
 ) -> Prepared:
     """Open one model directory and plan it for the backend.
 
     Reads no states, nor fetches any, unless they decide what is left out. A run that is not
-    `whole`, being one part of it, need not fit the memory altogether.
+    `whole`, being one part of it, need not fit the memory altogether. Processes that share a run
+    plan it for the least memory that one of them has, and are told by each other of what is left
+    out.
     """
-    return prepare_opened(open_artifact(place), config, backend, progress, whole=whole)
+    return prepare_opened(open_artifact(place), config, backend, progress, processes, whole=whole)
 
 
 def prepare_opened(
@@ -104,6 +119,7 @@ def prepare_opened(
     config: RunConfig,
     backend: Backend,
     progress: Progress = lambda *_: None,
+    processes: Processes = ALONE,
     *,
     whole: bool = True,
     limit: Limit | None = None,
@@ -115,13 +131,13 @@ def prepare_opened(
     layers = _layers(artifact, config)
     if config.looks_first:
         artifact = artifact.fetched(layers)
-    host = host_memory(config)
+    host = _shared_memory(config, processes)
     plans, left_out = list[LayerPlan](), list[LeftOut]()
     for layer in layers:
         reader = artifact.open_rows(layer, config.drop_dims)
         dim, itemsize = reader.dim, reader.dtype.itemsize
-        left_out.append(tokens_left_out(artifact, reader, steps, config, progress))
-        room = limit or Limit(host, backend.moment_room(dim))
+        left_out.append(tokens_left_out(artifact, reader, steps, config, progress, processes))
+        room = limit or Limit(host, _least(processes, backend.moment_room(dim)))
         tokens = left_out[-1].tokens
         if plans and np.array_equal(tokens, plans[-1].dropped):
             plan = plans[-1].within(room)  # layers share the pools that they have in common
@@ -147,6 +163,19 @@ def least_needed(plan: LayerPlan, dim: int, config: RunConfig) -> Bytes:
 def host_memory(config: RunConfig) -> int:
     """Bytes that stored rows, and moments where they lie with them, may take."""
     return config.max_memory or int(MEMORY_SHARE * available_memory())
+
+
+def _shared_memory(config: RunConfig, processes: Processes) -> int:
+    """The same of processes: each has its own sums beside those of all, which are as many."""
+    least = _least(processes, host_memory(config)) or 0
+    return least if processes.count == 1 else least // 2
+
+
+def _least(processes: Processes, room: int | None) -> int | None:
+    """What each process has room for; None where one does not tell."""
+    rooms = processes.gather("memory", room)
+    known = [one for one in rooms if isinstance(one, int)]
+    return min(known) if len(known) == len(rooms) else None
 
 
 def _check_memory(needed: Bytes, limit: Limit, config: RunConfig, backend: Backend) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -162,3 +162,13 @@ def _too_deep(where: str) -> JsonDepthError:
         f"{where}: arrays and objects are nested more than {MAX_DEPTH} deep. "
         "Check that it is the right file."
     )
+
+
+def differences(one: JSON, other: JSON, where: str = "") -> Iterator[tuple[str, JSON, JSON]]:
+    """The fields, by path, that differ between two documents, with both values; None if absent."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in dict.fromkeys((*one, *other)):
+            inner = f"{where}.{key}" if where else key
+            yield from differences(one.get(key), other.get(key), inner)
+    elif one != other:
+        yield where, one, other

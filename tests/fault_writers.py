@@ -6,10 +6,11 @@ Nothing here needs JAX to compute, so that a process may fork: what a run comput
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -17,9 +18,17 @@ import spectra
 import spectra.pipeline
 from extract.traces import Trace, TraceStep, read_traces, write_traces
 from spectra.artifacts import open_artifact, verify_artifact, write_artifact
+from spectra.artifacts.digest import FileDigest
+from spectra.artifacts.manifest import MANIFEST_NAME, write_manifest
+from spectra.atomic import make_directory
+from spectra.backend.host import HostBackend
 from spectra.cli._results import deliver, only_writer
 from spectra.errors import MissingFileError, ResultsNotFoundError
 from spectra.outputs import commit, run_lock
+from spectra.parts import Part, collect_part, plan_part
+from spectra.parts.file import PartFile
+from spectra.preparation import Prepared, prepare
+from spectra.tables import write_table
 from tests.artifact_files import TOKENS, rows, samples, write_tiny
 
 OLD, NEW = 0, 1
@@ -139,18 +148,96 @@ def write_page(path: Path, version: int) -> None:
     """`spectra report`'s page and one chart; drawing them takes seconds, so they are at hand."""
     from spectra.report import pictures, write_report
 
-    text = f"<html>{version}".encode()
+    chart = SimpleNamespace(name="layers", alone=lambda width: {})
+    drawer = SimpleNamespace(
+        register_font_directory=str,
+        vegalite_to_svg=lambda spec, **options: f"<svg>{version}</svg>",
+        vegalite_to_pdf=lambda spec, **options: b"%%PDF %d" % version,
+        vegalite_to_png=lambda spec, **options: b"PNG %d" % version,
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spectra.report.charts.figures", lambda models, names: ([], []))
-        patch.setattr("spectra.report.page.page", lambda *parts: text.decode())
+        patch.setattr("spectra.report.charts.figures", lambda models, names: ([chart], []))
+        patch.setattr("spectra.report.page.page", lambda *parts: f"<html>{version}")
         patch.setattr(pictures, "libraries", str)
-        patch.setattr(pictures, "write_pictures", lambda drawn, place: ())
+        patch.setattr(pictures, "font_faces", str)
+        patch.setattr(pictures, "vl_convert", drawer)
         write_report([path.parent / "results"], path / "report.html", figures=path / "figures")
 
 
 def page(path: Path) -> int | None:
     file = path / "report.html"
     return int(file.read_text().removeprefix("<html>")) if file.exists() else None
+
+
+class _Frame:
+    """What `spectra table` writes of a data frame."""
+
+    columns = ("version",)
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+
+    def iter_rows(self) -> Iterator[tuple[int]]:
+        return iter([(self._version,)])
+
+    def write_parquet(self, stream: BinaryIO) -> None:
+        stream.write(b"PAR1 %d" % self._version)
+
+
+def write_tables(path: Path, version: int) -> None:
+    make_directory(path)
+    for suffix in ("csv", "parquet"):
+        write_table(_Frame(version), path / f"table.{suffix}", ("rankme",))
+
+
+def tables(path: Path) -> int | None:
+    """By the one that is written last."""
+    file = path / "table.parquet"
+    return int(file.read_bytes().removeprefix(b"PAR1 ")) if file.exists() else None
+
+
+def write_sums(path: Path, version: int) -> None:
+    """`spectra verify --write-manifest`, of a shard that needs not be there."""
+    make_directory(path)
+    write_manifest(path, [FileDigest("a.safetensors", version, 64 * str(version))])
+
+
+def sums(path: Path) -> int | None:
+    file = path / MANIFEST_NAME
+    return int(file.read_text().splitlines()[-1][0]) if file.exists() else None
+
+
+def part_writer() -> Writer:
+    """`spectra run --part 0/2` of an artifact that is made beside at the first call."""
+    prepared: list[Prepared] = []
+    part, host = Part(0, 2), HostBackend()
+
+    def write(path: Path, version: int) -> None:
+        states = path.parent / "states" / MODEL
+        if not states.exists():
+            write_tiny(states)
+        while len(prepared) < len(CONFIGS):
+            config = CONFIGS[len(prepared)]
+            prepared.append(prepare(states, config, host, _quiet, whole=False).without_steps())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("spectra.parts.fingerprint.versions", dict)  # they take a while
+            config, ready = CONFIGS[version], prepared[version]
+            collect_part(ready, path / MODEL, part, config, host, {}, _quiet, fresh=True)
+
+    def seen(path: Path) -> int | None:
+        file = part.path(path / MODEL)
+        if not file.exists():
+            return None
+        found = PartFile.open(file)
+        version = int(found.record["options"]["seed"])
+        found.check(plan_part(prepared[version], CONFIGS[version], host, part).tensors.items())
+        return version
+
+    return Writer(write, seen)
+
+
+def _quiet(stage: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 def writers(runs: list[Run]) -> dict[str, Writer]:
@@ -161,6 +248,9 @@ def writers(runs: list[Run]) -> dict[str, Writer]:
         "report": Writer(write_page, page),
         "artifact": Writer(write_states, states),
         "traces": Writer(write_lines, first_line),
+        "table": Writer(write_tables, tables),
+        "manifest": Writer(write_sums, sums),
+        "part": part_writer(),
     }
 
 

@@ -50,7 +50,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[ExtractConfig]:
     """The options that reach the pipeline, which does nothing."""
     found: list[ExtractConfig] = []
 
-    def fake(config: ExtractConfig, *, progress: object) -> Extraction:
+    def fake(config: ExtractConfig, *, progress: object, processes: object) -> Extraction:
         found.append(config)
         totals = Totals(*[0] * len(fields(Totals)))
         reports = {"t": AlignmentReport(0, 0, (), (), 0, 0, 0, 0)}
@@ -63,8 +63,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[ExtractConfig]:
 def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:
     flags = (
         "--revision abc --layers -2,0 --final-norm off --compute-dtype bfloat16 --rope-variant "
-        "all_layers --max-tokens-per-batch 99 --max-memory 2K --limit 3 --only-step-tokens "
-        "--backend cpu --fresh --push-layout"
+        "all_layers --max-tokens-per-batch 99 --max-memory 2K --tensor-parallel 2 --limit 3 "
+        "--only-step-tokens --backend cpu --fresh --push-layout"
     )
     assert call("extract", *ARGS, *flags.split()).exit_code == 0
     assert call("extract", *ARGS, "--layers", "all").exit_code == 0
@@ -80,6 +80,7 @@ def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:
         rope_variant="all_layers",
         max_tokens_per_batch=99,
         max_memory=2048,
+        tensor_parallel=2,
         limit=3,
         only_step_tokens=True,
         backend="cpu",
@@ -100,7 +101,10 @@ def flags() -> dict[str, Any]:
 
 def test_every_field_of_the_configuration_has_its_flag() -> None:
     names = {field.name for field in fields(ExtractConfig)}
-    assert set(flags()) == names | {"config_file", "dry_run", "json", "quiet"}
+    assert set(flags()) == names | {
+        "config_file", "dry_run", "json", "quiet", "distributed", "coordinator", "num_processes",
+        "process_id",
+    }  # fmt: skip
 
 
 def test_help_shows_the_configurations_defaults() -> None:
@@ -316,6 +320,7 @@ def test_bad_input(here: Path, fault: Callable[[Path], object], message: str) ->
         (("--layers", "3,-1"), "Error: Layer 3 is asked for 2 times"),
         (("--final-norm", "yes"), "Error: final_norm is 'yes'."),
         (("--limit", "0"), "Error: limit is 0."),
+        (("--tensor-parallel", "9"), "Error: tensor_parallel is 9, and the devices here are 1."),
         (("--revision", "main"), "Error: model is a local path, and revision 'main' was asked"),
         (("--out", "model"), "Error: model/config.json is not an artifact's"),
         (("--out", "model", "--fresh"), "Error: model/config.json is not an artifact's"),

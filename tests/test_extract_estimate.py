@@ -20,8 +20,10 @@ from extract.estimate import (
     estimate,
     memory_bytes,
     operations,
+    weight_bytes,
 )
 from extract.inputs import Inputs, gather
+from extract.spread import Spread
 from extract.text import AlignmentReport
 from extract.tokenizing import alignment_warnings
 from tests.decoder_cases import WINDOW
@@ -85,16 +87,16 @@ def test_weight_bytes(config: ExtractConfig, layer: int, dtype: str) -> None:
     inputs = gather(replace(config, layers=(layer,), compute_dtype=dtype))
     table = load_file(Path(config.model) / "model.safetensors")["model.embed_tokens.weight"]
     item = 4 if dtype == "float32" else 2
-    assert inputs.weight_bytes == (table.size + sum(matrices(inputs).values())) * item
+    assert weight_bytes(inputs) == (table.size + sum(matrices(inputs).values())) * item
 
 
 def test_memory_grows_with_what_it_holds(config: ExtractConfig) -> None:
     small = gather(replace(config, max_tokens_per_batch=32, layers=(0,)))
     large = gather(replace(config, max_tokens_per_batch=1024, layers=(0,)))
     deep = gather(replace(config, max_tokens_per_batch=1024, layers="all"))
-    assert 0 < small.weight_bytes < memory_bytes(small) < memory_bytes(large) < memory_bytes(deep)
+    assert 0 < weight_bytes(small) < memory_bytes(small) < memory_bytes(large) < memory_bytes(deep)
     states = large.plan.totals.padded_tokens * large.spec.hidden_dim * 2
-    assert memory_bytes(large) - large.weight_bytes > states
+    assert memory_bytes(large) - weight_bytes(large) > states
 
 
 def test_estimate(config: ExtractConfig) -> None:
@@ -103,7 +105,7 @@ def test_estimate(config: ExtractConfig) -> None:
     assert found.operations == operations(inputs)
     assert found.seconds == found.operations / found.flops_per_second > 0
     assert 1e6 < found.flops_per_second < 1e15
-    assert (found.memory_bytes, found.weight_bytes) == (memory_bytes(inputs), inputs.weight_bytes)
+    assert (found.memory_bytes, found.weight_bytes) == (memory_bytes(inputs), weight_bytes(inputs))
     free = shutil.disk_usage(config.traces.parent).free
     assert found.free_bytes == pytest.approx(free, rel=0.05)
 
@@ -208,13 +210,14 @@ def test_what_is_free_is_what_the_devices_tell(
 
     def on(*devices: Accelerator) -> Inputs:
         some: Any = devices
-        return replace(inputs, devices=some)
+        return replace(inputs, spread=Spread.of(some, 1))
 
     needed = memory_bytes(on(Accelerator()))
-    half = needed // 2 + 1
     check_memory(on(Accelerator()))
     check_memory(on(Accelerator(bytes_limit=2 * needed, bytes_in_use=needed)))
-    check_memory(on(Accelerator(bytes_limit=half), Accelerator(bytes_limit=half)))
+    check_memory(on(Accelerator(bytes_limit=needed), Accelerator(bytes_limit=needed)))
+    with pytest.raises(MemoryLimitError, match=r"on 2 devices, 1 for a copy .*, a higher --tensor"):
+        check_memory(on(Accelerator(bytes_limit=2 * needed), Accelerator(bytes_limit=needed - 1)))
     with pytest.raises(MemoryLimitError, match="free on this gpu"):
         check_memory(on(Accelerator(bytes_limit=2 * needed, bytes_in_use=needed + 1)))
     monkeypatch.setattr("extract.estimate.available_memory", lambda: memory_bytes(inputs) - 1)

@@ -220,7 +220,11 @@ def test_other_traces_are_another_plan(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_one_device")
-def test_what_an_exception_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_an_exception_stopped_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    """What the disk lost meanwhile is computed again, and told."""
     write = Store.write
 
     def write_through(store: Store, *args: Any) -> None:
@@ -233,7 +237,16 @@ def test_what_an_exception_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.M
     config = config_of(tmp_path, FEW, max_tokens_per_batch=64)
     with pytest.raises(InterruptedError):
         run(config, progress=stop)
+    if damaged:
+        (shard,) = config.out.glob("*.partial")
+        data = shard.read_bytes()
+        start = 8 + int.from_bytes(data[:8], "little")
+        shard.write_bytes(data[:start] + bytes(byte ^ 1 for byte in data[start:]))
     rest = run(config)
     whole = run(replace(config, out=tmp_path / "good"))
-    assert 0 < rest.computed_tokens < whole.computed_tokens
+    assert (0 < rest.computed_tokens < whole.computed_tokens) != damaged
+    told = [one for one in rest.warnings if "are not on the disk as they were written" in one]
+    assert len(told) == damaged
+    assert rest.log is not None
+    assert all(f" warning: {one}" in rest.log.read_text() for one in told)
     assert files(config.out) == files(whole.path)

@@ -7,12 +7,17 @@ import pickle
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.fault_writers import NEW, OLD, Run, capture_runs, run_writer, writers
+import spectra
+import spectra.pipeline
+from tests.artifact_files import write_tiny
+from tests.fault_writers import CONFIGS, NEW, OLD, Run, capture_runs, run_writer, writers
 from tests.faults import (
     FREEING,
     ROUNDS,
@@ -27,7 +32,7 @@ from tests.faults import (
 )
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("run", "compare", "report", "artifact", "traces")
+NAMES = ("run", "compare", "report", "artifact", "traces", "table", "manifest", "part")
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +65,55 @@ def test_any_call_may_fail(runs: list[Run], tmp_path: Path, name: str, act: Act)
         with unflushed():
             writer.write(path, NEW)
         assert contents(path) == after
+        assert not leftovers(path)
         if faults.failed is None:
             break
     assert nth > 5
+
+
+def test_a_merge_may_fail_at_any_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts stay as they are, and merging them again gives the files of a run at once."""
+    src, out, config = tmp_path / "tiny", tmp_path / "out", CONFIGS[NEW]
+    write_tiny(src)
+    for module in ("pipeline", "parts.fingerprint"):
+        monkeypatch.setattr(f"spectra.{module}.versions", dict)  # they take a while
+    for number in range(2):
+        spectra.run_part(src, out, f"{number}/2", config)
+    parts = contents(out)
+    spectra.run(src, tmp_path / "plain", config)
+    plain = contents(tmp_path / "plain")
+    del plain["tiny/run.json"]
+    for name in ("evaluate_layer", "pool_records"):  # they read parts and write nothing
+        remember = cache_of(getattr(spectra.pipeline, name))
+        monkeypatch.setattr(spectra.pipeline, name, remember)
+    nth = 0
+    for nth in range(1, 1000):
+        with failing(nth, ("full", "EIO")[nth % 2]) as faults:
+            error = caught(partial(spectra.merge, src, out))
+        assert error is None or is_clean(error)
+        assert parts.items() <= contents(out).items()
+        assert not leftovers(out) or faults.failed in FREEING
+        with unflushed():
+            spectra.merge(src, out)
+        found = {name: data for name, data in contents(out).items() if name not in parts}
+        assert found.pop("tiny/run.json")
+        assert found == plain
+        if faults.failed is None:
+            break
+        for name in (*found, "tiny/run.json"):
+            (out / name).unlink()
+    assert nth > 15
+
+
+def cache_of(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """The first result, again and again."""
+    known: list[Any] = []
+
+    def remembered(*args: Any) -> Any:
+        known.extend([] if known else [compute(*args)])
+        return known[0]
+
+    return remembered
 
 
 def test_killed_at_any_call(runs: list[Run], tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ def load_decoder(
     return nnx.merge(graph, nnx.from_flat_state(filled))
 
 
+def copy_decoder(decoder: Decoder, placement: Placement) -> Decoder:
+    """The decoder on other devices, as many as it is on, without reading the checkpoint again."""
+    graph, state = nnx.split(decoder)
+    moved = {
+        path: variable.replace(placement.moved(variable[...]))
+        for path, variable in nnx.to_flat_state(state)
+    }
+    return nnx.merge(graph, jax.block_until_ready(nnx.from_flat_state(moved)))
+
+
 def check_tensors(spec: DecoderSpec, source: TensorSource, where: str = "config.json") -> None:
     """Raise `WeightsMismatchError` unless names and shapes are those that the config implies.
 

@@ -1,4 +1,4 @@
-"""Where arrays live: one device, or the weights cut over several.
+"""Where the arrays of one copy of a model live: one device, or the weights cut over several.
 
 Over n devices the projections are cut the way that needs one sum a half-block (Shoeybi et al.
 2019, Megatron-LM, section 3): queries, keys, values, gate and up by their outputs, the two
@@ -42,6 +42,12 @@ class Placement:
         if cut is None or shape[cut] % len(self.devices):
             return self.whole
         return NamedSharding(self._mesh, PartitionSpec(*[None] * cut, _AXIS))
+
+    def moved(self, weight: Array) -> Array:
+        """A copy here of a weight that another placement, of as many devices, has placed."""
+        assert isinstance(weight.sharding, NamedSharding)
+        copy: Array = jax.device_put(weight, NamedSharding(self._mesh, weight.sharding.spec))
+        return copy
 
     def over_heads(self, attend: Attend, kv_heads: int) -> Attend:
         """`attend`, each device doing its own heads; all of them where n does not divide them."""

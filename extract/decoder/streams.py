@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from queue import SimpleQueue
+from threading import Lock
 from typing import TypeVar
 
 import jax
@@ -19,45 +21,78 @@ States = TypeVar("States")
 _MOST = 8
 """Each stream has a batch's activations in memory."""
 
+_AHEAD = 2
+"""Batches that an accelerator is given at a time: the next is queued before one is done."""
 
-def streams_on(devices: Sequence[jax.Device]) -> int:
-    """How many batches these devices compute side by side.
+
+def streams_on(devices: Sequence[jax.Device], copies: int = 1) -> int:
+    """How many batches these devices, which hold one of `copies` of a model, compute side by side.
 
     XLA spreads one batch's operations over a CPU's cores badly: two batches on two cores were a
     fifth faster. Programs that run on several devices at once must not overtake each other.
     """
     alone = len(devices) == 1 and devices[0].platform == "cpu"
-    return min(usable_cores(), _MOST) if alone else 1
+    return max(1, min(usable_cores(), _MOST) // copies) if alone else 1
+
+
+def lanes(
+    computes: Sequence[Callable[[Item], States]], streams: int
+) -> list[Callable[[Item], States]]:
+    """What `side_by_side` is to run, of each model's copy its `streams`.
+
+    A copy of one stream is called by one thread at a time, and given a batch ahead. Neighbours in
+    the list are of different copies, so the first batches go to all of them.
+    """
+    if streams > 1:
+        return list(computes) * streams
+    return [_one_at_a_time(compute) for compute in computes] * _AHEAD
 
 
 def side_by_side(
-    compute: Callable[[Item], States], items: Iterable[Item], streams: int
+    lanes: Sequence[Callable[[Item], States]], items: Iterable[Item]
 ) -> Iterator[tuple[Item, States]]:
-    """Each item with its finished states, in turn; the next `streams` compute meanwhile.
+    """Each item with its finished states, in turn; the next ones compute meanwhile, one in a lane.
 
-    `compute` may return before the device is done.
+    An item goes to the lane that has been free for longest. A lane may return before its device
+    is done: it is free again when the device is.
     """
+    free = SimpleQueue[Callable[[Item], States]]()
+    for lane in lanes:
+        free.put(lane)
 
     def finish(item: Item) -> States:
-        states = compute(item)
-        # A stream is busy until its batch is done. An accelerator's only one goes on: the next
-        # batch is to be queued by then.
-        return jax.block_until_ready(states) if streams > 1 else states
+        lane = free.get()
+        try:
+            states: States = jax.block_until_ready(lane(item))
+            return states
+        finally:
+            free.put(lane)
 
-    pool = ThreadPoolExecutor(streams)
+    pool = ThreadPoolExecutor(len(lanes))
     waiting: deque[tuple[Item, Future[States]]] = deque()
 
     def first() -> tuple[Item, States]:
         item, states = waiting.popleft()
-        return item, jax.block_until_ready(states.result())
+        return item, states.result()
 
     try:
-        with kept_heap() if streams > 1 else nullcontext():
+        with kept_heap() if len(lanes) > 1 else nullcontext():
             for item in items:
                 waiting.append((item, pool.submit(finish, item)))
-                if len(waiting) > streams:
+                if len(waiting) > len(lanes):
                     yield first()
             while waiting:
                 yield first()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _one_at_a_time(compute: Callable[[Item], States]) -> Callable[[Item], States]:
+    """Two calls at once would mix up the order in which their programs reach several devices."""
+    lock = Lock()
+
+    def locked(item: Item) -> States:
+        with lock:
+            return compute(item)
+
+    return locked

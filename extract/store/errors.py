@@ -27,6 +27,10 @@ class NotADirectoryPathError(UsageError):
     """Something else than a directory stands where the artifact is to go."""
 
 
+class DirectoryNotSharedError(UsageError):
+    """The processes of an extraction do not see one directory."""
+
+
 class DamagedArtifactError(InputError):
     """The directory was completed, but its files are no longer whole."""
 

@@ -1,18 +1,20 @@
 """The journal: which batches stand on the disk, so that a killed run goes on where it was.
 
 JSON lines. The first is the record of the extraction (`identity.py`); each further one names a
-batch whose rows had reached the disk in all layers before the line was written. A kill can tear
-the last line: it is ignored, and so is whatever follows a line that cannot be read, since
-computing a batch again is always right.
+batch whose rows had reached the disk in all layers before the line was written, and their digests
+(`digests.py`). A kill can tear the last line: it is ignored, and so is whatever follows a line that
+cannot be read, since computing a batch again is always right.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
+from extract.store.digests import Digests
 from extract.store.errors import JournalError, interrupted
 from extract.store.plan import Plan
 from spectra.atomic import write_bytes
@@ -24,8 +26,15 @@ JOURNAL_NAME = "extraction.journal"
 _LARGEST_JOURNAL = 1 << 30
 
 
-def read_journal(path: Path) -> tuple[JSONObject, dict[int, JSON]]:
-    """The extraction's record, and of each finished batch the samples that its line names.
+class Line(NamedTuple):
+    """What a batch's line says, unchecked: its samples' ids, and its rows' digest by layer."""
+
+    samples: JSON
+    sha256: JSON
+
+
+def read_journal(path: Path) -> tuple[JSONObject, dict[int, Line]]:
+    """The extraction's record, and what the line of each finished batch says.
 
     Raises `JournalError` when the first line is no such record.
     """
@@ -36,13 +45,13 @@ def read_journal(path: Path) -> tuple[JSONObject, dict[int, JSON]]:
             f"{path}: line 1 is not the record of an extraction; expected a JSON object. The "
             "journal is damaged, so what was computed cannot be used: start over with --fresh."
         )
-    finished = dict[int, JSON]()
+    finished = dict[int, Line]()
     for line in others:  # the last one is torn, or nothing
         entry = _object(line, path) or {}
         batch = entry.get("batch")
         if type(batch) is not int:
             break
-        finished[batch] = entry.get("samples")
+        finished[batch] = Line(entry.get("samples"), entry.get("sha256"))
     return record, finished
 
 
@@ -58,9 +67,12 @@ class Journal:
         self._path = path
         self._plan = plan
 
-    def begin(self, record: JSONObject, finished: Iterable[int]) -> None:
+    def begin(self, record: JSONObject, finished: Mapping[int, Digests]) -> None:
         """Replace what is there by the record and these batches, atomically."""
-        lines = [dumps(record, indent=None), *map(self._line, sorted(finished))]
+        lines = [
+            dumps(record, indent=None),
+            *(self._line(*one) for one in sorted(finished.items())),
+        ]
         write_bytes(self._path, "".join(lines).encode())
 
     def __enter__(self) -> Journal:
@@ -78,9 +90,9 @@ class Journal:
     ) -> None:
         os.close(self._handle)
 
-    def append(self, batches: Iterable[int]) -> None:
+    def append(self, batches: Mapping[int, Digests]) -> None:
         """Add batches whose rows are on the disk; on return the lines are there too."""
-        text = "".join(map(self._line, batches)).encode()
+        text = "".join(self._line(*one) for one in batches.items()).encode()
         try:
             if os.write(self._handle, text) != len(text):
                 raise OSError("only a part of a line was written; the disk may be full")
@@ -88,8 +100,9 @@ class Journal:
         except OSError as error:
             raise interrupted(self._path, error) from None
 
-    def _line(self, batch: int) -> str:
-        line = {"batch": batch, "samples": samples_of(self._plan, batch)}
+    def _line(self, batch: int, digests: Digests) -> str:
+        samples = samples_of(self._plan, batch)
+        line = {"batch": batch, "samples": samples, "sha256": list(digests)}
         return dumps(line, indent=None)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from spectra.files import stat_regular, unreadable
 PARTIAL = ".partial"
 _MOST_HANDLES = 128
 _LARGEST_WRITE = 1 << 30
+_LARGEST_READ = 8 << 20
 _NO_RESERVATION = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS}
 
 
@@ -97,6 +98,29 @@ class ShardFiles:
         except OSError as error:
             raise interrupted(file.partial, error) from None
 
+    def read(self, layer: int, row: int, count: int) -> Iterator[memoryview]:
+        """The bytes of `count` rows from row `row` of a layer on, piece by piece; all in one shard.
+
+        Raises `InputError`, by way of what cannot be read.
+        """
+        number = bisect_right(self._starts, row) - 1
+        path = self.path(layer, number)
+        skipped = (row - self._starts[number]) * self._plan.row_bytes
+        left = count * self._plan.row_bytes
+        try:
+            with open(path, "rb", buffering=0) as stream:
+                stream.seek(len(self._plan.shard_header(number)) + skipped)
+                while left and (piece := stream.read(min(left, _LARGEST_READ))):
+                    left -= len(piece)
+                    yield memoryview(piece)
+        except OSError as error:
+            raise unreadable(path, error) from None
+
+    def path(self, layer: int, number: int) -> Path:
+        """Where a shard is now."""
+        file = self._files[layer, number]
+        return file.path if file.path.exists() else file.partial
+
     def sync(self) -> None:
         """Return when all that was written is on the disk."""
         for path, handle in list(self._handles.items()):
@@ -123,8 +147,13 @@ class ShardFiles:
             os.close(self._handles.popitem()[1])
 
     def _intact(self, file: ShardFile) -> Path | None:
-        """Where the file stands whole; a kill while names were changed leaves some at the final."""
+        """Where the file stands whole; a kill while names were changed leaves some at the final.
+
+        Of two, one is not ours, and there is no telling which one the rows went to.
+        """
         header = self._plan.shard_header(file.number)
+        if file.path.exists() and file.partial.exists():
+            return None
         for path in (file.path, file.partial):
             try:
                 if stat_regular(path).st_size != self._plan.shard_size(file.number):
@@ -148,7 +177,7 @@ class ShardFiles:
             os.close(handle)
 
     def _open(self, file: ShardFile) -> int:
-        path = file.path if file.path.exists() else file.partial
+        path = self.path(file.layer, file.number)
         if path not in self._handles:
             if len(self._handles) >= _MOST_HANDLES:
                 self.sync()

@@ -17,20 +17,21 @@ from extract.store.errors import (
     interrupted,
 )
 from extract.store.identity import differences
-from extract.store.journal import JOURNAL_NAME, read_journal, samples_of
+from extract.store.journal import JOURNAL_NAME, Line, read_journal, samples_of
 from extract.store.plan import Plan
 from extract.store.shards import ShardFile, allocated
 from spectra.artifacts import open_artifact
 from spectra.artifacts.layout import CONFIG_NAME, LARGEST_CONFIG
 from spectra.atomic import sync_directory
 from spectra.errors import InputError
-from spectra.strict_json import JSONObject, load
+from spectra.strict_json import JSON, JSONObject, load
 
 RECORD_NAME = "extraction"
 """The field of config.json that holds the record."""
 
 _MOST_FIELDS = 20
 
+_JOURNALS = re.compile(rf"{re.escape(JOURNAL_NAME)}(-\d+)?")
 _OWNED = re.compile(r"index\.json|hidden_states_layer\d+_shard\d+\.safetensors(\.partial)?")
 
 
@@ -80,30 +81,34 @@ def is_complete(directory: Path, record: JSONObject) -> bool:
     return True
 
 
-def finished_batches(
+def told_batches(
     directory: Path, plan: Plan, record: JSONObject, missing: Iterable[ShardFile]
-) -> frozenset[int]:
-    """The batches that the journal tells of and whose shards are not among `missing`.
+) -> dict[int, JSON]:
+    """What the journals have for digests of the batches whose shards are not among `missing`.
 
     Raises `ForeignArtifactError` where shards lie without a journal, and what `is_complete`
     raises for another record.
     """
-    path = directory / JOURNAL_NAME
-    if not path.exists():
+    journals = list(_named(directory, _JOURNALS))
+    if not journals:
         stray = next(_named(directory, _OWNED), None)
         if stray is not None:
             raise _foreign(directory, f"{stray.name} and no journal of an extraction")
-        return frozenset()
-    found, batches = read_journal(path)
-    _check_same(directory, found, record)
+        return {}
+    lines = dict[int, Line]()
+    for path in journals:
+        found, told = read_journal(path)
+        _check_same(directory, found, record)
+        lines |= told
     lost = {file.number for file in missing}
     # By its samples too: a number that damage changed would leave the rows of a batch unwritten.
-    return frozenset(
-        batch
-        for batch in range(len(plan.batches))
-        if batches.get(batch) == samples_of(plan, batch)
-        and lost.isdisjoint(plan.shard_of(sample) for sample in plan.batches[batch].samples)
-    )
+    return {
+        batch.number: lines[batch.number].sha256
+        for batch in plan.batches
+        if batch.number in lines
+        and lines[batch.number].samples == samples_of(plan, batch.number)
+        and lost.isdisjoint(map(plan.shard_of, batch.samples))
+    }
 
 
 def check_space(directory: Path, needed: int, *, freed: int = 0) -> None:
@@ -121,18 +126,19 @@ def check_space(directory: Path, needed: int, *, freed: int = 0) -> None:
 
 
 def clear(directory: Path) -> None:
-    """Remove what an artifact or an extraction left, config.json first and the journal next.
+    """Remove what an artifact or an extraction left, config.json first and the journals next.
 
     So no config lists files that are gone and no journal tells of them, whenever it is stopped.
     """
     _remove(directory, [directory / CONFIG_NAME])
-    _remove(directory, [directory / JOURNAL_NAME])
+    drop_journals(directory)
     _remove(directory, _named(directory, _OWNED))
 
 
-def drop_journal(directory: Path) -> None:
-    """Remove the journal of an artifact that is complete."""
-    _remove(directory, [directory / JOURNAL_NAME])
+def drop_journals(directory: Path, *, others: bool = False) -> None:
+    """Remove the journals, process 0's last; `others` leaves that."""
+    found = sorted(_named(directory, _JOURNALS), reverse=True)
+    _remove(directory, [path for path in found if not (others and path.name == JOURNAL_NAME)])
 
 
 def owned_bytes(directory: Path) -> int:

@@ -8,7 +8,7 @@ config.json, and the journal goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,8 @@ class Session:
     files: ShardFiles
     sink: Sink
     writer: BackgroundWriter
-    finished: frozenset[int]
+    finished: Collection[int]
+    warnings: tuple[str, ...]
 
 
 class Store:
@@ -56,7 +57,7 @@ class Store:
         self._missing = {batch.number: set(layers) for batch in self._pending}
         unfinished = {sample for batch in self._pending for sample in batch.samples}
         self._finished = frozenset(range(len(plan.samples))) - unfinished
-        self._warnings: tuple[str, ...] = ()
+        self._warnings = session.warnings if session else ()
 
     @property
     def complete(self) -> bool:
@@ -70,12 +71,21 @@ class Store:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """After `commit`, sentences on states that this run wrote and that are not finite."""
+        """Sentences on what an earlier run wrote and the disk lost, and after `commit` on states.
+
+        On those that this run wrote and that are not finite.
+        """
         return self._warnings
 
     def pending_batches(self) -> tuple[Batch, ...]:
         """The batches that were not finished on opening, longest first."""
         return self._pending
+
+    def take(self, batches: Iterable[Batch]) -> None:
+        """Leave all pending batches but these to other processes, before any is written."""
+        self._pending = tuple(batches)
+        layers = {layer.index for layer in self._plan.layers}
+        self._missing = {batch.number: set(layers) for batch in self._pending}
 
     def write(self, batch: Batch, states: Mapping[int, States]) -> None:
         """Queue the batch's states of some or all layers; waits while the queue is full.
@@ -104,6 +114,24 @@ class Store:
             del self._missing[batch.number]
             writer.submit(partial(sink.finish, batch.number), 0)
 
+    def settle(self) -> Mapping[int, NonFinite]:
+        """Return when all batches are on the disk; by layer, what this run wrote not finite.
+
+        Raises:
+            UnfinishedStoreError: A batch was not written.
+            OutputError: The operating system refuses.
+        """
+        if self._session is None:
+            return {}
+        self._session.writer.drain()
+        self._check_finished()
+        return dict(self._session.sink.nonfinite)
+
+    def hear(self, found: Mapping[int, NonFinite]) -> None:
+        """Have `commit` tell what another process wrote not finite."""
+        if self._session is not None:
+            self._session.sink.add_nonfinite(found)
+
     def commit(
         self,
         *,
@@ -127,10 +155,8 @@ class Store:
         """
         if self._session is None:
             return self._directory
-        self._session.writer.drain()
-        self._check_finished()
-        told = sorted(self._session.sink.nonfinite.items())
-        self._warnings = tuple(self._nonfinite_warning(*one) for one in told)
+        told = sorted(self.settle().items())
+        self._warnings += tuple(self._nonfinite_warning(*one) for one in told)
         config, index = artifact_documents(
             self._plan,
             self._record,
@@ -142,7 +168,7 @@ class Store:
         check_documents(self._directory, config, index)
         self._session.files.publish()
         write_documents(self._directory, config, index)
-        standing.drop_journal(self._directory)
+        standing.drop_journals(self._directory)
         self._session = None
         return self._directory
 

@@ -34,13 +34,15 @@ _INSTALL = {
 class Backend(Protocol):
     """Products and reductions of groups of rows.
 
-    `name` is the platform and `mode` how exact it is. Methods that take `Sums` may overwrite or
-    donate the first one's arrays, the reductions excepted; `shift` [d] must be the same for sums
-    that merge. Several threads may call at a time, each with sums of its own.
+    `name` is the platform, `mode` how exact it is, `count` how many devices it has. Methods that
+    take `Sums` may overwrite or donate the first one's arrays, the reductions excepted; `shift` [d]
+    must be the same for sums that merge. Several threads may call at a time, each with sums of its
+    own.
     """
 
     name: str
     mode: Mode
+    count: int
 
     def moment_room(self, dim: int) -> int | None:
         """Bytes for moments of width dim in a memory of its own; None if they lie in the host's."""
@@ -66,6 +68,10 @@ class Backend(Protocol):
         """The sums of both sets of rows."""
         ...
 
+    def whole(self, sums: Sums) -> Sums:
+        """The same with one total and one Gram matrix, wherever rows were added up."""
+        ...
+
     def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
         """Tridiagonal form from the moments of at least one row."""
         ...
@@ -76,6 +82,10 @@ class Backend(Protocol):
 
     def axes(self, sums: Sums, shift: F64, centered: bool, weights_of: WeightsOf) -> Axes:
         """What says how much of M statistics each row of a group carries, from its moments."""
+        ...
+
+    def held(self, axes: Axes) -> Axes:
+        """Axes that another process found, where `carried` wants them."""
         ...
 
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
@@ -89,25 +99,38 @@ class Backend(Protocol):
         ...
 
 
-def select_backend(name: str = "auto", precision: Precision = "auto") -> Backend:
+def select_backend(name: str = "auto", precision: Precision = "auto", devices: int = 0) -> Backend:
     """The backend of this name; "auto" takes what JAX prefers here.
 
+    Of an accelerator all devices of this process work together, or as many as `devices` says. A
+    CPU's cores are one device, unless JAX was told of more (--xla_force_host_platform_device_count)
+    and more are asked for: that is slower, and for trying out what several devices do.
+
     Raises:
-        UsageError: the name is none of auto, cpu, gpu, tpu, or it has no such precision.
+        UsageError: the name is none of auto, cpu, gpu, tpu, it has no such precision, or not so
+            many devices.
         BackendUnavailableError: JAX sees no such device; the message has the install line.
     """
-    device = find_devices(name)[0]
-    mode = mode_on(device.platform, precision)
-    if device.platform == "cpu":
+    found = find_devices(name)
+    platform = found[0].platform
+    mode = mode_on(platform, precision)
+    if not 0 <= devices <= len(found):
+        raise UsageError(
+            f"devices is {devices}. Expected at most {len(found)}, which JAX has of {platform} in "
+            "this process, or 0 for all."
+        )
+    if platform == "cpu" and devices < 2:
         from spectra.backend.host import HostBackend
 
         return HostBackend()
     from spectra.backend.device import ROWS_ON_HOST, DeviceBackend
     from spectra.backend.fast import FastBackend
+    from spectra.backend.mesh import MeshBackend
     from spectra.backend.room import Room
 
     made = FastBackend if mode == "fast" else DeviceBackend
-    return made(device, Room.of(device), ROWS_ON_HOST)
+    each = [made(one, Room.of(one), ROWS_ON_HOST) for one in found[: devices or len(found)]]
+    return each[0] if len(each) == 1 else MeshBackend(each)
 
 
 def device_kind(backend: Backend) -> str:
@@ -123,13 +146,15 @@ def precision_advice(backend: Backend, precision: Precision) -> tuple[str, ...]:
 
 
 def find_devices(name: str = "auto") -> list[jax.Device]:
-    """JAX's devices of the platform of this name; raises as `select_backend`."""
+    """This process's devices of the platform of this name; raises as `select_backend`."""
     import jax
 
     if name not in BACKENDS:
         raise UsageError(f"backend {name!r} is not known. Expected one of: {', '.join(BACKENDS)}.")
     try:
-        return jax.devices(jax.default_backend() if name == "auto" else name)
+        platform = jax.default_backend() if name == "auto" else name
+        devices: list[jax.Device] = jax.local_devices(backend=platform)
+        return devices
     except RuntimeError as error:
         raise BackendUnavailableError(
             f"--backend {name}: JAX {jax.__version__} sees no {name} here (devices: "

@@ -8,7 +8,8 @@ rows are the host's altogether, as long as it has cores to spare while the devic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from threading import Semaphore
 from typing import Any, Self
@@ -43,6 +44,27 @@ ROWS_ON_HOST = 256
 sixteen cores around it 3.0 side by side; at 1,024 it was 8.9 and 12.9."""
 
 
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a device adds rows up.
+
+    Attributes:
+        dtype: of the sums' numbers.
+        shapes: of a width d, those of the total and the Gram matrix.
+        sent: rows and shift as the device is to have them.
+        update: total and Gram matrix, donated, with the first `count` of rows [m, d] added.
+        merge: total and Gram matrix, donated, with others added.
+        over: the sum of values over an axis of a mesh, of so many devices; traceable.
+    """
+
+    dtype: Any
+    shapes: Callable[[int], tuple[tuple[int, ...], tuple[int, ...]]]
+    sent: Callable[[NDArray[np.generic], F64], tuple[NDArray[np.generic], NDArray[Any]]]
+    update: Callable[..., tuple[Any, Any]]
+    merge: Callable[..., tuple[Any, Any]]
+    over: Callable[[Any, str, int], Any]
+
+
 class DeviceBackend:
     """Products and reductions by XLA in float64; compiled programs are cached by shape.
 
@@ -55,6 +77,7 @@ class DeviceBackend:
     mode: Mode = "exact"
     wide = True
     most_rows = ROWS_PER_UPDATE
+    count = 1
 
     def __init__(self, device: jax.Device, room: Room | None = None, rows_on_host: int = 0) -> None:
         """Use one device, and the host for groups of up to `rows_on_host` rows.
@@ -66,6 +89,11 @@ class DeviceBackend:
         # A device takes turns anyway; more of them would hold more working memory.
         self._turn = Semaphore(TURNS)
         self._weigher = Weigher(device, self.wide)
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """In float64."""
+        return EXACT
 
     def moment_room(self, dim: int) -> int | None:
         """Bytes for moments of rows of width dim; None where the device does not tell."""
@@ -85,25 +113,32 @@ class DeviceBackend:
 
     def zeros(self, dim: int) -> Sums:
         """The sums of no rows."""
-        with jax.enable_x64(True), jax.default_device(self.device):
-            return Sums(0, jnp.zeros(dim, jnp.float64), jnp.zeros((dim, dim), jnp.float64))
+        total, gram = self.arithmetic.shapes(dim)
+        with jax.enable_x64(self.wide), jax.default_device(self.device):
+            dtype = self.arithmetic.dtype
+            return Sums(0, jnp.zeros(total, dtype), jnp.zeros(gram, dtype))
 
     def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
         """Sums with the rows [m, d] of any float dtype added; `sums`' arrays are donated."""
-        size = self._block_rows(rows.shape[1])
-        with jax.enable_x64(True), jax.default_device(self.device):
+        rows, near = self.arithmetic.sent(rows, shift)
+        size = self.block_rows(rows.shape[1])
+        with jax.enable_x64(self.wide), jax.default_device(self.device):
             total, gram = sums.total, sums.gram
             for start in range(0, len(rows), size):
                 block = rows[start : start + size]
                 there = self._sent(block, size)
-                total, gram = update_moments(total, gram, there, len(block), shift)
+                total, gram = self.arithmetic.update(total, gram, there, len(block), near)
             return Sums(sums.rows + len(rows), total, gram)
 
     def merge(self, into: Sums, other: Sums) -> Sums:
         """The sums of both sets of rows; `into`'s arrays are donated."""
-        with jax.enable_x64(True):
-            total, gram = _merge(into.total, into.gram, other.total, other.gram)
+        with jax.enable_x64(self.wide):
+            total, gram = self.arithmetic.merge(into.total, into.gram, other.total, other.gram)
             return Sums(into.rows + other.rows, total, gram)
+
+    def whole(self, sums: Sums) -> Sums:
+        """As they are."""
+        return sums
 
     def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
         """The tridiagonal form of a group from its moments."""
@@ -132,9 +167,14 @@ class DeviceBackend:
         there = np.asfortranarray(np.asarray(scatter, np.float64))
         return host_axes(there, sums.rows, mean, weights_of)
 
+    def held(self, axes: Axes) -> Axes:
+        """With the vectors on the device."""
+        with jax.enable_x64(True):
+            return axes._replace(vectors=jax.device_put(axes.vectors, self.device))
+
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
         """A block at a time, which several groups share."""
-        size = self._block_rows(rows.shape[1])
+        size = self.block_rows(rows.shape[1])
         blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
         found = [self._weigher.carried(padded(block, size), len(block), of) for block in blocks]
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
@@ -175,7 +215,8 @@ class DeviceBackend:
             return padded(block, size)
         return jax.device_put(block, self.device).block_until_ready()
 
-    def _block_rows(self, dim: int) -> int:
+    def block_rows(self, dim: int) -> int:
+        """Rows of width dim that are added at a time."""
         return self.most_rows if self._room is None else self._room.block_rows(dim, self.most_rows)
 
 
@@ -210,6 +251,16 @@ def update_moments(total: Any, gram: Any, rows: Any, count: Any, shift: Any) -> 
 @partial(jax.jit, donate_argnums=(0, 1))
 def _merge(total: Any, gram: Any, more_total: Any, more_gram: Any) -> tuple[Any, Any]:
     return total + more_total, gram + more_gram
+
+
+EXACT = Arithmetic(
+    dtype=np.dtype(np.float64),
+    shapes=lambda dim: ((dim,), (dim, dim)),
+    sent=lambda rows, shift: (rows, shift),
+    update=update_moments,
+    merge=_merge,
+    over=lambda values, axis, count: lax.psum(values, axis),
+)
 
 
 @jax.jit

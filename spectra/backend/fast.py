@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spectra.backend import host, pairs
 from spectra.backend.device import (
     HIGHEST,
+    Arithmetic,
     DeviceBackend,
     centred_scatter,
     padded,
@@ -56,38 +57,16 @@ class FastBackend(DeviceBackend):
         super().__init__(device, room, rows_on_host)
         self.on_host = device.platform == "tpu"
 
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """In pairs of float32."""
+        return PAIRS
+
     def reduction(self, order: int, rows: bool) -> str:
         """XLA's in float32, or LAPACK's in float64 where there is none or rows are few."""
         if self.on_host or (rows and order <= self._rows_on_host):
             return host.reduction(order)
         return f"XLA tridiagonal on {self.name}, float32"
-
-    def zeros(self, dim: int) -> Sums:
-        """The sums of no rows."""
-        with jax.default_device(self.device):
-            return Sums(0, jnp.zeros((2, dim), jnp.float32), jnp.zeros((2, dim, dim), jnp.float32))
-
-    def accumulate(self, sums: Sums, rows: NDArray[np.generic], shift: F64) -> Sums:
-        """Sums with the rows [m, d] of any float dtype added; `sums`' arrays are donated.
-
-        `shift` must be representable in float32; rows less the shift are rounded to it.
-        """
-        if rows.dtype.itemsize > 4:
-            rows, shift = _narrow(rows.astype(np.float64) - shift), np.zeros_like(shift)
-        size, near = self._block_rows(rows.shape[1]), shift.astype(np.float32)
-        with jax.enable_x64(False), jax.default_device(self.device):
-            total, gram = sums.total, sums.gram
-            for start in range(0, len(rows), size):
-                block = rows[start : start + size]
-                there = self._sent(block, size)
-                total, gram = update_moments(total, gram, there, len(block), near)
-            return Sums(sums.rows + len(rows), total, gram)
-
-    def merge(self, into: Sums, other: Sums) -> Sums:
-        """The sums of both sets of rows; `into`'s arrays are donated."""
-        with jax.enable_x64(False):
-            total, gram = _merge(into.total, into.gram, other.total, other.gram)
-            return Sums(into.rows + other.rows, total, gram)
 
     def _scatter(self, sums: Sums, shift: F64) -> tuple[F64, F64]:
         total, gram = map(_wide, jax.device_get((sums.total, sums.gram)))
@@ -202,6 +181,33 @@ def update_moments(total: Any, gram: Any, rows: Any, count: Any, shift: Any) -> 
 @partial(jax.jit, donate_argnums=(0, 1))
 def _merge(total: Any, gram: Any, more_total: Any, more_gram: Any) -> tuple[Any, Any]:
     return pairs.added(total, more_total), pairs.added(gram, more_gram)
+
+
+def _sent(rows: NDArray[np.generic], shift: F64) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
+    """Rows of float64 less the shift, which must be representable in float32, are rounded to it."""
+    if rows.dtype.itemsize > 4:
+        rows, shift = _narrow(rows.astype(np.float64) - shift), np.zeros_like(shift)
+    return rows, shift.astype(np.float32)
+
+
+def _over(pair: Any, axis: str, count: int) -> Any:
+    """Each device's pair goes round to all others, so that sums stay pairs."""
+    around = [(device, (device + 1) % count) for device in range(count)]
+    total, moving = pair, pair
+    for _ in range(count - 1):
+        moving = lax.ppermute(moving, axis, around)
+        total = pairs.added(total, moving)
+    return total
+
+
+PAIRS = Arithmetic(
+    dtype=np.dtype(np.float32),
+    shapes=lambda dim: ((2, dim), (2, dim, dim)),
+    sent=_sent,
+    update=update_moments,
+    merge=_merge,
+    over=_over,
+)
 
 
 @jax.jit

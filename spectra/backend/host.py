@@ -46,6 +46,7 @@ class HostBackend:
 
     name = "cpu"
     mode: Mode = "exact"
+    count = 1
 
     def __init__(self, cores: int | None = None) -> None:
         """Multiply on this many cores, by default all that the process may use."""
@@ -108,6 +109,10 @@ class HostBackend:
         into.gram[...] += other.gram
         return Sums(into.rows + other.rows, into.total + other.total, into.gram)
 
+    def whole(self, sums: Sums) -> Sums:
+        """As they are."""
+        return sums
+
     def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
         """The tridiagonal form of a group from its moments; leaves the sums as they are."""
         return reduced_moments(sums, shift)
@@ -125,6 +130,10 @@ class HostBackend:
             return axes(matrix, sums.rows, mean, weights_of)
         matrix = blas.dsyr(float(sums.rows), mean, a=matrix, lower=1, overwrite_a=1)
         return axes(matrix, sums.rows, np.zeros_like(mean), weights_of)
+
+    def held(self, axes: Axes) -> Axes:
+        """As they are."""
+        return axes
 
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
         """By a product for each group."""

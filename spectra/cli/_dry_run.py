@@ -27,7 +27,7 @@ from spectra.preparation import Prepared, prepare
 
 def dry_run(src: str | Path, out: Path, config: RunConfig, tell: Progress, *, as_json: bool) -> str:
     """The description as text or as a JSON document; opens and plans everything, writes nothing."""
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     models = []
     for place, target in output_directories(find_artifacts(src), out).items():
         prepared = prepare(place, config, backend, tell)

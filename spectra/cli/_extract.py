@@ -13,12 +13,20 @@ from spectra.cli import _measure as measuring
 from spectra.cli import _options as options
 from spectra.cli._config import ConfigFile, sources
 from spectra.cli._extraction_text import done, done_text, planned, planned_text
+from spectra.cli._processes import (
+    Coordinator,
+    Distributed,
+    NumProcesses,
+    ProcessId,
+    processes,
+)
 from spectra.cli._progress import Progress, progress
-from spectra.cli._run import show, warn
+from spectra.cli._run import refuse_with, show, warn
 from spectra.cli._text import complain, document, say
 
 if TYPE_CHECKING:
     from extract.config import ExtractConfig
+    from spectra.distributed import Processes
     from spectra.pipeline import ModelRun
 
 EXAMPLE = (
@@ -27,6 +35,9 @@ EXAMPLE = (
     "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 --layers 18,-1 "
     "--spectra spectral_metrics --no-shards"
 )
+
+_LEFT = "The batches that are finished are kept"
+"""Of an extraction that several processes share, when one of them ends it."""
 
 _WHAT, _HOW = "What is saved", "How it is computed"
 
@@ -145,6 +156,16 @@ MaxMemory = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
+TensorParallel = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Devices that a copy of the model is spread over; further devices hold further "
+        "copies, and batches are dealt out to them. 0 for as few as hold the model.",
+        show_default="0",
+        rich_help_panel=_HOW,
+    ),
+]
 Fresh = Annotated[
     bool | None,
     typer.Option("--fresh", help="Delete what DIR holds of an artifact and start over."),
@@ -181,6 +202,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     rope_variant: RopeVariant = None,
     max_tokens_per_batch: MaxTokens = None,
     max_memory: MaxMemory = None,
+    tensor_parallel: TensorParallel = None,
     backend: options.BackendChoice = None,
     fresh: Fresh = None,
     push_layout: PushLayout = None,
@@ -207,6 +229,10 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     nonfinite: options.NonFinite = None,
     precision: options.PrecisionChoice = None,
     dry_run: DryRun = False,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -249,6 +275,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "rope_variant": rope_variant,
         "max_tokens_per_batch": max_tokens_per_batch,
         "max_memory": memory,
+        "tensor_parallel": tensor_parallel,
         "backend": backend,
         "fresh": fresh,
         "push_layout": push_layout,
@@ -256,7 +283,13 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     place = measuring.check_place(out, measure, fresh=fresh, push_layout=push_layout)
     given = {name: value for name, value in choices.items() if value is not None}
     config = ExtractConfig(traces=traces, model=model, out=place, **given)
-    found, text, runs = _carried_out(config, measure, dry_run=dry_run, quiet=quiet)
+    if distributed:
+        refuse_with("distributed", dry_run=dry_run, no_shards=bool(no_shards))
+    cluster = (distributed, coordinator, num_processes, process_id)
+    with processes("spectra extract", *cluster, left=_LEFT) as shared:
+        found, text, runs = _carried_out(config, measure, shared, dry_run=dry_run, quiet=quiet)
+    if shared.rank:
+        return
     for warning in () if quiet or found is None else found["warnings"]:
         complain(f"Warning: {warning}")
     if json:
@@ -270,10 +303,15 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 
 
 def _carried_out(
-    config: ExtractConfig, measure: measuring.Measure | None, *, dry_run: bool, quiet: bool
+    config: ExtractConfig,
+    measure: measuring.Measure | None,
+    shared: Processes,
+    *,
+    dry_run: bool,
+    quiet: bool,
 ) -> tuple[dict[str, Any] | None, str, tuple[ModelRun, ...]]:
     """What is to be told of the extraction, as a document and as text, and what was measured."""
-    command = ("spectra", *sys.argv[1:])
+    command, quiet = ("spectra", *sys.argv[1:]), quiet or shared.rank > 0
     with progress(quiet, unit="tokens") as tell:
         if measure is not None and not measure.shards:
             if dry_run:
@@ -284,11 +322,11 @@ def _carried_out(
             found = _plan(config, tell)
             then = "" if measure is None else f"\n  then    all layers measured, to {measure.out}/"
             return found, planned_text(found) + then, ()
-        found = _run(config, tell)
+        found = _run(config, tell, shared)
     if measure is None:
         return found, done_text(found), ()
     with progress(quiet) as tell:
-        runs = measuring.run_on_shards(config.out, measure, command, tell)
+        runs = measuring.run_on_shards(config.out, measure, command, tell, shared)
     return found, done_text(found), runs
 
 
@@ -313,7 +351,7 @@ def _plan(config: ExtractConfig, tell: Progress) -> dict[str, Any]:
     return planned(inputs, estimate(inputs))
 
 
-def _run(config: ExtractConfig, tell: Progress) -> dict[str, Any]:
+def _run(config: ExtractConfig, tell: Progress, shared: Processes) -> dict[str, Any]:
     from extract.pipeline import run
 
-    return done(run(config, progress=tell))
+    return done(run(config, progress=tell, processes=shared))

@@ -45,11 +45,19 @@ def planned_text(found: Mapping[str, Any]) -> str:
         f"{size_text(found['bytes'])}, to {found['options']['out']}/ "
         f"({size_text(found['free_bytes'])} free)\n"
         f"  memory  about {size_text(found['memory_bytes'])} for the model and a batch, "
-        f"{size_text(found['weight_bytes'])} of it weights\n"
+        f"{size_text(found['weight_bytes'])} of it weights{_devices_text(found)}\n"
         f"  time    about {duration_text(found['seconds'])}, loading and compiling not counted: "
         f"{found['operations'] / 1e12:.3g} TFLOP at the {rate} of a product timed just now\n"
         f"{_alignment_text(found['alignment'])}"
     )
+
+
+def _devices_text(found: Mapping[str, Any]) -> str:
+    """How the model is spread, where that is over more than one device."""
+    copies, degree = found["copies"], found["tensor_parallel"]
+    if copies * degree == 1:
+        return ""
+    return f", on {copies * degree} devices ({degree} for each copy of the model)"
 
 
 def done(result: Extraction) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from spectra.errors import UsageError
 if TYPE_CHECKING:
     from extract.config import ExtractConfig
     from extract.spectral import Measurement
+    from spectra.distributed import Processes
     from spectra.engine import RunConfig
     from spectra.pipeline import ModelRun
 
@@ -94,7 +95,11 @@ def check_place(out: Path | None, measure: Measure | None, **others: bool | None
 
 
 def run_on_shards(
-    states: Path, measure: Measure, command: Sequence[str], tell: Progress
+    states: Path,
+    measure: Measure,
+    command: Sequence[str],
+    tell: Progress,
+    shared: Processes,
 ) -> tuple[ModelRun, ...]:
     """What `spectra run` does with the artifact that was just completed."""
     from spectra import pipeline
@@ -104,6 +109,7 @@ def run_on_shards(
         command=command,
         sources=measure.sources,
         progress=tell,
+        processes=shared,
     )
 
 

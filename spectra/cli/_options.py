@@ -253,6 +253,14 @@ PrecisionChoice = Annotated[
         rich_help_panel=_MACHINE,
     ),
 ]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="How many devices of an accelerator work together.",
+        show_default="all that this process has",
+    ),
+]
 MaxMemory = Annotated[
     str | None,
     typer.Option(

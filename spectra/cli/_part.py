@@ -40,7 +40,7 @@ def describe(
 ) -> list[dict[str, Any]]:
     """What the part of each model would read, write and need; refuses what a part refuses."""
     check_options(config)
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     models = []
     for place, target in output_directories(find_artifacts(src), out).items():
         prepared = prepare(place, config, backend, tell, whole=False)

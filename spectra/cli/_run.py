@@ -10,6 +10,13 @@ import typer
 
 from spectra.cli import _options as options
 from spectra.cli._config import GIVEN, ConfigFile, sources
+from spectra.cli._processes import (
+    Coordinator,
+    Distributed,
+    NumProcesses,
+    ProcessId,
+    processes,
+)
 from spectra.cli._progress import progress
 from spectra.cli._repeat import other_input
 from spectra.cli._source import source
@@ -80,10 +87,15 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     drop_norms: options.DropNorms = None,
     nonfinite: options.NonFinite = None,
     backend: options.BackendChoice = None,
+    devices: options.Devices = None,
     precision: options.PrecisionChoice = None,
     max_memory: options.MaxMemory = None,
     part: PartChoice = None,
     fresh: Fresh = False,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
     strict: Strict = False,
     dry_run: DryRun = False,
     profile: Profile = False,
@@ -113,6 +125,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "drop_norms": drop_norms,
         "nonfinite": nonfinite,
         "backend": backend,
+        "devices": devices,
         "precision": precision,
         "max_memory": options.parsed(options.size, max_memory),
     }
@@ -127,7 +140,7 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
             from spectra.cli import _part
             from spectra.parts import Part
 
-            refuse_with_part(strict=strict, profile=profile)
+            refuse_with("part", strict=strict, profile=profile, distributed=distributed)
             which = Part.parse(part)
             models = (
                 _part.describe(path, out, which, config, tell)
@@ -139,32 +152,40 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         if fresh:
             raise UsageError("--fresh goes with --part. Expected both, or neither.")
         if dry_run:
+            refuse_with("dry-run", distributed=distributed)
             from spectra.cli._dry_run import dry_run as describe
 
             text = describe(path, out, config, tell, as_json=json)
             (document if json else say)(text)
             return
-        from spectra import pipeline
+        cluster = (distributed, coordinator, num_processes, process_id)
+        with processes("spectra run", *cluster) as shared:
+            from spectra import pipeline
 
-        runs = pipeline.run(
-            path,
-            out,
-            config,
-            command=("spectra", *sys.argv[1:]),
-            sources=came_from,
-            progress=tell,
-            profile=profile,
-        )
-    finish(runs, strict=strict, json=json, quiet=quiet)
+            runs = pipeline.run(
+                path,
+                out,
+                config,
+                command=("spectra", *sys.argv[1:]),
+                sources=came_from,
+                progress=tell if shared.rank == 0 else _silence,
+                profile=profile,
+                processes=shared,
+            )
+    if shared.rank == 0:
+        finish(runs, strict=strict, json=json, quiet=quiet)
 
 
-def refuse_with_part(**flags: bool) -> None:
-    """Raise `UsageError` for flags of a whole run."""
+def refuse_with(what: str, **flags: bool) -> None:
+    """Raise `UsageError` for flags that do not go with another."""
     for name, given in flags.items():
         if given:
-            raise UsageError(
-                f"--{name} does not go with --part: a part has no results yet. Leave it out here."
-            )
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} does not go with --{what}. Leave one of them out.")
+
+
+def _silence(stage: str, done: int, total: int) -> None:
+    """Says nothing: one process tells of the progress of all."""
 
 
 def finish(runs: tuple[ModelRun, ...], *, strict: bool, json: bool, quiet: bool) -> None:

@@ -159,7 +159,7 @@ def compare(
         UsageError: the sources share no trace, or an option cannot be met here.
     """
     config = config or RunConfig()
-    backend = select_backend(config.backend, config.precision)
+    backend = select_backend(config.backend, config.precision, config.devices)
     plan = prospect(sources, config, most, progress).fetched()
     blocks = Blocks.of(named_problems(plan.sources))
     measured = []

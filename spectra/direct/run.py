@@ -52,7 +52,9 @@ def run_direct(
     with run_lock(out):
         with stages("load"):
             states = load()
-        backend = select_backend(config.backend, config.precision)  # with the model in its memory
+        backend = select_backend(
+            config.backend, config.precision, config.devices
+        )  # with the model in its memory
         prepared = plan.prepared.without_steps()
         table = Table(states, progress)
         record: dict[str, Any] = {

@@ -17,6 +17,7 @@ from spectra.engine.evaluate import LayerResult as LayerResult
 from spectra.engine.evaluate import evaluate_layer as evaluate_layer
 from spectra.engine.evaluate import evaluate_samples as evaluate_samples
 from spectra.engine.evaluate import plan_layer as plan_layer
+from spectra.engine.exchange import Exchanged as Exchanged
 from spectra.engine.plan import PoolPlan as PoolPlan
 from spectra.engine.plan import Sample as Sample
 from spectra.engine.plan import draw as draw

@@ -75,7 +75,7 @@ class TimedBackend:
 
     def __init__(self, backend: Backend, clock: Clock) -> None:
         """Count the calls of `backend`."""
-        self.name, self.mode = backend.name, backend.mode
+        self.name, self.mode, self.count = backend.name, backend.mode, backend.count
         self._backend, self._clock = backend, clock
 
     def moment_room(self, dim: int) -> int | None:
@@ -104,6 +104,10 @@ class TimedBackend:
         with self._clock("multiply"):
             return _there(self._backend.merge(into, other))
 
+    def whole(self, sums: Sums) -> Sums:
+        """Its own."""
+        return self._backend.whole(sums)
+
     def reduce_moments(self, sums: Sums, shift: F64) -> Reduced:
         """Counted as "reduce"."""
         self._clock.reduced(self.reduction(len(shift), rows=False), len(shift))
@@ -120,6 +124,10 @@ class TimedBackend:
         """Counted as "influence"."""
         with self._clock("influence"):
             return self._backend.axes(sums, shift, centered, weights_of)
+
+    def held(self, axes: Axes) -> Axes:
+        """Its own."""
+        return self._backend.held(axes)
 
     def carried(self, rows: NDArray[np.generic], of: Sequence[Axes]) -> list[F64]:
         """Counted as "influence"."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums
 from spectra.engine.collected import Collected, Form
-from spectra.engine.energies import Energies
+from spectra.engine.energies import Energies, Energy
 from spectra.engine.plan import BUFFER_ROWS, SENT, PoolPlan
 from spectra.engine.share import Share
 from spectra.grouping import Ints
@@ -31,6 +31,10 @@ class RowStore:
     def put(self, numbers: Ints, rows: NDArray[np.generic]) -> None:
         """Keep rows [m, d] under their numbers [m], all of them chosen."""
         self._rows[np.searchsorted(self._numbers, numbers)] = rows
+
+    def has(self, numbers: Ints) -> NDArray[np.bool_]:
+        """[m] which of these numbers are chosen."""
+        return np.isin(numbers, self._numbers)
 
     def get(self, numbers: Ints) -> NDArray[np.generic]:
         """The rows [m, d] with these numbers, in the order asked for."""
@@ -142,7 +146,7 @@ class Collector:
         """Keep the rows of these sorted numbers; `lasting` and `energies` outlive the sweep."""
         self.plan, self._lasting, self._shift, self._backend = plan, lasting, shift, backend
         self._store = RowStore(stored, plan.dim, dtype)
-        self._dtype = dtype
+        self.dtype, self.mode = dtype, backend.mode
         self._buffers = AtomBuffers(plan.atom_rows, plan.dim, dtype, self._flush)
         self._energies = energies
         self._means: dict[int, F64] = {}
@@ -165,6 +169,27 @@ class Collector:
             self._means.clear()
         self._buffers.finish()
 
+    def alike(self, numbers: Ints) -> Collector:
+        """An empty one for fewer rows, those with these sorted numbers and of large atoms."""
+        lasting = self.plan.lasts(numbers)
+        kept = RowStore(numbers[lasting], self.plan.dim, self.dtype)
+        energies = None if self._energies is None else Energies()
+        where = (self._shift, self._backend, energies)
+        return Collector(self.plan, numbers[~lasting], kept, self.dtype, *where)
+
+    def holds(self, numbers: Ints) -> NDArray[np.bool_]:
+        """[m] which rows it was made to store."""
+        return self._store.has(numbers) | self._lasting.has(numbers)
+
+    def whole(self, atom: int) -> Sums:
+        """The moments of an atom, in one piece."""
+        return self._backend.whole(self.moments[atom])
+
+    @property
+    def energies(self) -> Mapping[int, Energy]:
+        """Those of atoms, if there are any."""
+        return {} if self._energies is None else self._energies.by_atom
+
     def collected(
         self, share: Share, form: Mapping[str, Form], means: Mapping[int, F64]
     ) -> Collected:
@@ -172,8 +197,7 @@ class Collector:
 
         It rests on this collector's memory.
         """
-        energies = {} if self._energies is None else self._energies.by_atom
-        return Collected.of(share, form, self.rows, self.moments, energies, means)
+        return Collected.of(share, form, self.rows, self.whole, self.energies, means)
 
     def merge(self, collected: Collected, categories: range) -> None:
         """Add what was collected of these categories in another pass, one range after another."""
@@ -194,7 +218,7 @@ class Collector:
         lasting = self.plan.lasts(numbers)
         if lasting.all():
             return self._lasting.get(numbers)
-        rows = np.empty((len(numbers), self.plan.dim), self._dtype)
+        rows = np.empty((len(numbers), self.plan.dim), self.dtype)
         rows[lasting] = self._lasting.get(numbers[lasting])
         rows[~lasting] = self._store.get(numbers[~lasting])
         return rows

@@ -108,7 +108,7 @@ class Collected:
         share: Share,
         form: Mapping[str, Form],
         rows: Callable[[Ints], NDArray[Any]],
-        moments: Mapping[int, Sums],
+        moments: Callable[[int], Sums],
         energies: Mapping[int, Energy],
         means: Mapping[int, F64],
     ) -> Collected:
@@ -134,8 +134,8 @@ class Collected:
         )
         arrays: dict[str, Array] = {
             "rows": looked_up,
-            "totals": stacked("totals", lambda atom: np.asarray(moments[atom].total), atoms),
-            "grams": stacked("grams", lambda atom: packed(np.asarray(moments[atom].gram)), atoms),
+            "totals": stacked("totals", lambda atom: np.asarray(moments(atom).total), atoms),
+            "grams": stacked("grams", lambda atom: packed(np.asarray(moments(atom).gram)), atoms),
             "means": stacked("means", lambda number: means[number], share.crossing.tolist()),
         }
         if share.plan.diagnoses:

@@ -15,6 +15,8 @@ from spectra.sampling import Draws, Sampling
 from spectra.statistics import Convention, convention
 
 MOST_BINS = 1000
+MOST_REPEATS = 10_000
+"""Draws are settled before anything is read, and one takes as long as the others."""
 
 NonFinite = Literal["null", "drop", "error"]
 Jackknife = Literal["first-order", "exact", "off"]
@@ -54,6 +56,7 @@ class RunConfig:
         nonfinite: "null" leaves groups with NaN or infinite rows undefined, "drop" leaves the
             tokens out, "error" stops at the first.
         backend: "auto", "cpu", "gpu" or "tpu".
+        devices: how many devices of an accelerator work together; 0 for all that the process has.
         precision: "exact" (float64: every statistic within 1e-9), "fast" (float32 products on an
             accelerator: within 1e-3), or "auto": exact, but fast on a TPU, which has no float64.
         max_memory: bytes of host memory that stored rows may take, and moments where they lie
@@ -81,6 +84,7 @@ class RunConfig:
     drop_norms: float = 0.0
     nonfinite: NonFinite = "null"
     backend: BackendName = "auto"
+    devices: int = 0
     precision: Precision = "auto"
     max_memory: int = 0
     chosen: Convention = field(init=False, repr=False)
@@ -100,6 +104,7 @@ class RunConfig:
             ("repeats", 1),
             ("max_categories", 1),
             ("max_memory", 0),
+            ("devices", 0),
             ("drop_first", 0),
             ("drop_norms", 0),
         ):
@@ -109,8 +114,9 @@ class RunConfig:
             raise UsageError(f"layers is {list(self.layers)}. Expected each layer once.")
         if not self.pools or len(set(self.pools)) < len(self.pools):
             raise UsageError(f"pools is {list(self.pools)}. Expected at least one, each once.")
-        if self.num_bins > MOST_BINS:
-            raise UsageError(f"num_bins is {self.num_bins}. Expected at most {MOST_BINS}.")
+        for name, most in (("num_bins", MOST_BINS), ("repeats", MOST_REPEATS)):
+            if getattr(self, name) > most:
+                raise UsageError(f"{name} is {getattr(self, name)}. Expected at most {most}.")
         if self.influences and not self.weighs:
             raise UsageError(
                 f"influences come with standard errors, which the convention {self.chosen.name!r} "

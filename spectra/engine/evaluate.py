@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import get_args
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from spectra.backend import Backend, one_thread_blas
 from spectra.engine.clock import Clock, TimedBackend
 from spectra.engine.collect import RowStore
 from spectra.engine.config import RunConfig
+from spectra.engine.dealing import Deal
+from spectra.engine.exchange import own_blocks
 from spectra.engine.influence import Influence, SecondPass
 from spectra.engine.memory import Bytes, Limit
 from spectra.engine.plan import PoolPlan, Round, rounds
@@ -131,7 +134,8 @@ def evaluate_layer(
     with one pass over the rows, or with what such passes left.
 
     Where a device's memory runs out the layer is begun again with half of what was planned there,
-    in more passes and smaller blocks. Raises `DeviceMemoryError` where that does not do either.
+    in more passes and smaller blocks. Raises `DeviceMemoryError` where that does not do either, or
+    where other processes take part, which would not know.
     """
     exhausted: list[int] = []
     while True:
@@ -141,7 +145,7 @@ def evaluate_layer(
             if OUT_OF_DEVICE_MEMORY not in str(error):
                 raise
             exhausted.append(plan.room)
-            smaller = backend.with_less_room()
+            smaller = backend.with_less_room() if source.processes.count == 1 else None
             if smaller is None:
                 raise _nothing_smaller(backend, exhausted, error) from None
         else:
@@ -180,9 +184,9 @@ def _evaluate(
     if profile is not None:
         backend = TimedBackend(backend, profile)
     stream = source.stream(reader, plan.pairs, clock)
-    shift = source.shift(reader)
+    shift, deal = source.shift(reader), Deal(source.processes)
     results: list[PoolResult] = []
-    with one_thread_blas(), Workers(clock) as workers:
+    with one_thread_blas(), Workers(clock, deal) as workers:
         for one in plan.rounds:
             pools = [plan.pools[pool] for pool in one.pools]
             jobs = [
@@ -196,7 +200,8 @@ def _evaluate(
                     job.close(categories, collector, progress)
                 for job in jobs:
                     job.wait()
-                _look_again(jobs, stream, progress, plan.room_to_repair(one, categories))
+                room = plan.room_to_repair(one, categories)
+                _look_again(jobs, stream, deal, progress, room)
             for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
                 if config.jackknife == "exact" and config.weighs:
@@ -206,7 +211,13 @@ def _evaluate(
                 if fast:
                     job.check(stream, config.seed)
             results += [job.result for job in jobs]
-    return LayerResult(results, workers.repairs)
+    return LayerResult(results, _all_repairs(workers.repairs, deal))
+
+
+def _all_repairs(own: Counter[Fault], deal: Deal) -> Counter[Fault]:
+    faults: tuple[Fault, ...] = get_args(Fault)
+    (counts,) = deal.summed([np.array([own[fault] for fault in faults], np.float64)])
+    return +Counter(dict(zip(faults, map(int, counts.tolist()), strict=True)))
 
 
 def evaluate_samples(
@@ -243,28 +254,31 @@ def evaluate_samples(
 
 
 def _look_again(
-    jobs: Sequence[PoolJob], stream: Stream, progress: Progress, room: tuple[int, int]
+    jobs: Sequence[PoolJob], stream: Stream, deal: Deal, progress: Progress, room: tuple[int, int]
 ) -> None:
     """Weigh and repair the groups solved so far, with more passes where they need them.
 
     Unresolved groups are repaired in the pass that weighs, as far as the first `room` in bytes
-    allows, and the others in passes of their own, which have the second.
+    allows, and the others in passes of their own, which have the second. Processes that share a
+    run leave them to `PoolJob.finish`, which deals them out.
     """
     beside, alone = room
+    together = deal.processes.count == 1
     weighing = [job.second_pass() for job in jobs]
     passing: list[SecondPass | Repairs] = [one for one in weighing if one is not None]
-    repairs = _unresolved(jobs, beside) if passing and beside >= alone // 2 else []
-    _take_rows([*passing, *(one for _, one in repairs)], stream, "standard errors", progress)
+    repairs = _unresolved(jobs, beside) if together and passing and beside >= alone // 2 else []
+    takers = [*passing, *(one for _, one in repairs)]
+    _take_rows(takers, stream, deal, "standard errors", progress)
     for job, weighed in zip(jobs, weighing, strict=True):
         job.note_carried(weighed)
-    del passing, weighing  # and with them the axes
-    while True:
+    del passing, weighing, takers  # and with them the axes
+    while together:
         for job, one in repairs:
             job.note_repaired(one)
         repairs = _unresolved(jobs, alone)
         if not repairs:
             return
-        _take_rows([one for _, one in repairs], stream, "unresolved spectra", progress)
+        _take_rows([one for _, one in repairs], stream, deal, "unresolved spectra", progress)
 
 
 def _unresolved(jobs: Sequence[PoolJob], room: int) -> list[tuple[PoolJob, Repairs]]:
@@ -278,15 +292,18 @@ def _unresolved(jobs: Sequence[PoolJob], room: int) -> list[tuple[PoolJob, Repai
 
 
 def _take_rows(
-    takers: Sequence[SecondPass | Repairs], stream: Stream, stage: str, progress: Progress
+    takers: Sequence[SecondPass | Repairs],
+    stream: Stream,
+    deal: Deal,
+    stage: str,
+    progress: Progress,
 ) -> None:
     """Have these take the rows that they want, in one pass; none where there are none."""
     if takers:
         total = stream.reader.num_rows
-        for block in stream.blocks(
-            [one.rows for one in takers],
-            [one.wanted for one in takers],
-            lambda rows: progress(stage, rows, total),
+        rows_of, wanted = [one.rows for one in takers], [one.wanted for one in takers]
+        for block in own_blocks(
+            *(stream, deal.processes, rows_of, wanted), lambda rows: progress(stage, rows, total)
         ):
             takers[block.pool].add(block.rows, block.numbers)
 

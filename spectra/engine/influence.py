@@ -94,10 +94,14 @@ class SecondPass:
         self._buffers.add(rows, numbers, self.rows.atom_of(numbers), np.arange(len(numbers)))
 
     def finish(self) -> None:
-        """Wait for all."""
+        """Wait for all, and add up what processes found."""
         self._buffers.finish()
         while self._sent:
             self._add_oldest()
+        summed = self._workers.deal.summed([x for one in self.found.values() for x in one.arrays()])
+        parts = iter(summed)
+        for group, one in self.found.items():
+            self.found[group] = Carried.from_arrays([next(parts) for _ in one.arrays()])
 
     def _flush(self, atom: int, rows: NDArray[Any], numbers: Ints) -> None:
         own, traces = rows.copy(), self.rows.trace_of(numbers)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from spectra.backend import Backend, Sums
 from spectra.engine.collect import AtomBuffers
 from spectra.engine.config import RunConfig
+from spectra.engine.dealing import Deal, cost_of
 from spectra.engine.plan import PoolPlan
 from spectra.engine.solve import Solver, all_repaired
 from spectra.engine.statistics import statistics
@@ -71,18 +72,31 @@ class LeaveOut:
             room: bytes that sums may take at a time.
             least: rows of a group.
         """
-        found: dict[Group, Without] = {}
-        for lot in self._lots(of_trace, room, least):
-            found |= self._find(lot, stream, of_trace)
-        return found
+        own: dict[Group, Without] = {}
+        keys: list[Group] = []
+        for lot in self._lots(of_trace, room, least, keys):
+            own |= self._find(lot, stream, of_trace)
+        found = self._workers.deal.shared(
+            keys, {group: one._asdict() for group, one in own.items()}
+        )
+        return {group: Without(**arrays) for group, arrays in found.items()}
 
-    def _lots(self, of_trace: Ints, room: int, least: int) -> Iterator[dict[Group, Ints]]:
-        """Groups with the rows of each block, in lots whose sums or rows fit together."""
+    def _lots(
+        self, of_trace: Ints, room: int, least: int, keys: list[Group]
+    ) -> Iterator[dict[Group, Ints]]:
+        """Groups with the rows of each block, in lots whose sums or rows fit together.
+
+        Whole groups are dealt out to processes, which read the rows of theirs wherever those lie;
+        `keys` takes note of all.
+        """
         lot: dict[Group, Ints] = {}
-        taken = 0
+        taken, deal = 0, self._workers.deal
         for group, sizes in self._groups(of_trace):
             held, total = int(np.count_nonzero(sizes)), int(sizes.sum())
             if held < 2 or total < least:
+                continue
+            keys.append(group)
+            if not deal.mine(held * cost_of(total, self._plan.dim)):
                 continue
             needed = self._plan.dim * 8 * min(total, self._plan.dim * (held + 2))
             if lot and taken + needed > room:
@@ -153,12 +167,15 @@ class LeaveOut:
     def _solved(self, parts: _Parts, sizes: Ints, rest: Callable[[int], Blocks]) -> Without:
         config, dim = self._config, self._plan.dim
         alpha = config.chosen.alpha_ranks or DEFAULT_ALPHA_RANKS
-        solver: Solver[int] = Solver(dim, self._shift, self._backend, alpha, self._workers)
+        alone = Deal()
+        solver: Solver[int] = Solver(
+            *(dim, self._shift, self._backend, alpha, self._workers), deal=alone
+        )
         held = np.flatnonzero(sizes)
         for block, part in parts.without(held.tolist()):
             solver.submit(block, part, self._wanted)
         solver.finish()
-        solved = all_repaired(solver.results, rest, self._workers)
+        solved = all_repaired(solver.results, rest, self._workers, alone)
         left = [solved[block] for block in held.tolist()]
         spectra = [one.centered if config.chosen.centered else one.uncentered for one in left]
         others = (sizes.sum() - sizes[held]).tolist()

@@ -14,6 +14,7 @@ from spectra.engine.check import relative_error, to_check
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.combine import Part, Tree
 from spectra.engine.config import RunConfig
+from spectra.engine.dealing import Arrays, cost_of
 from spectra.engine.energies import Energies
 from spectra.engine.influence import Influence, SecondPass
 from spectra.engine.leave_out import LeaveOut, Without
@@ -238,20 +239,28 @@ class PoolJob:
 
     def check(self, stream: Stream, seed: int) -> None:
         """Measure the error of a few finished groups, their rows read again."""
-        rows, result = self._plan.rows, self.result
+        rows, result, deal = self._plan.rows, self.result, self._workers.deal
         groups = rows.atoms.basic_groups() + rows.atoms.depth_groups()
-        for group in to_check(groups, result.spectra, seed):
-            own = np.concatenate(list(self._group_blocks(group, stream)()))
-            values = result.eigenvalues[group]
-            result.checked[group] = relative_error(values, own, self._convention)
+        chosen = to_check(groups, result.spectra, seed)
+        found: dict[Group, Arrays] = {}
+        for group in chosen:
+            if deal.mine(cost_of(result.spectra[group].rows, self._plan.dim)):
+                own = np.concatenate(list(self._group_blocks(group, stream)()))
+                values = result.eigenvalues[group]
+                found[group] = {"error": np.array([relative_error(values, own, self._convention)])}
+        for group, arrays in deal.shared(chosen, found).items():
+            result.checked[group] = float(arrays["error"][0])
 
     def _emit(self, group: Group, part: Part, collector: Collector) -> None:
         if group in self._twins:
             return
+        rows = part.rows if isinstance(part, Sums) else len(part)
+        if rows == 0 or not self._solver.takes([group], rows):
+            return
         wanted: Wanted = "both" if group.bin is None else self._counted_alone
         if isinstance(part, Sums):
             self._solver.submit(group, part, wanted)
-        elif len(part):
+        else:
             self._solver.submit(group, collector.rows(part), wanted, numbers=part)
 
     def _counted(self, spectra: Spectra) -> F64:

@@ -114,6 +114,10 @@ class Samples:
         return lambda: [self._stored.get(rows).astype(np.float64)]
 
     def _submit(self, number: int, sample: Sample) -> None:
+        """All counts of a sample in one process: the moments of one are part of the next one's."""
+        keys = [(number, count) for count in sample.counts]
+        if not self._solver.takes(keys, sample.counts[-1]):
+            return
         rows: NDArray[np.generic] = self._stored.get(sample.rows)
         sums, done = self._backend.zeros(self._plan.dim), 0
         for count in sample.counts:

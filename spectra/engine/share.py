@@ -76,3 +76,12 @@ def _rows_within(rows: PooledRows, start: int, stop: int) -> tuple[Ints, Ints, I
     skipped = kept_before(begin, dropped) - kept_before(low, dropped)
     count = kept_before(np.clip(high, start, stop), dropped) - kept_before(begin, dropped)
     return number + skipped, np.where(here, count, 0), np.empty(0, np.int64)
+
+
+def across(rows: PooledRows, borders: Ints) -> Ints:
+    """Sorted numbers of the means that have tokens on both sides of one of some sorted borders."""
+    if rows.pool != "mean":
+        return np.empty(0, np.int64)
+    low, high = rows.tokens()
+    here = np.searchsorted(borders, low, side="right") < np.searchsorted(borders, high, side="left")
+    return np.sort(rows.first[:-1][here & (rows.length > 0)])

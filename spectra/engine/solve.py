@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.backend import Backend, Sums, own_threads_blas
+from spectra.engine.dealing import Deal, cost_of
 from spectra.engine.influence import Influence
+from spectra.engine.sharing import Solved, shared_results, shared_spectra
 from spectra.engine.workers import Workers
 from spectra.grouping import Ints
 from spectra.linalg import (
@@ -40,13 +42,12 @@ class _Task(NamedTuple):
     wanted: Wanted
 
 
-Solved = tuple[Spectra, Carried | Axes | None]
-
-
 class Solver(Generic[Key]):
     """Solves rows or moments beside what follows.
 
-    After `finish` `results` holds spectra a key, and `carried` what traces carry of the statistics.
+    Sets are dealt out to processes: `takes` tells whether one is to be submitted here. After
+    `finish` `results` holds spectra a key, whoever solved it, and `carried` what traces carry of
+    the statistics.
     """
 
     def __init__(
@@ -57,14 +58,27 @@ class Solver(Generic[Key]):
         alpha_ranks: tuple[int, int],
         workers: Workers,
         influence: Influence | None = None,
+        deal: Deal | None = None,
     ) -> None:
-        """Solve for rows of width dim whose moments were taken around `shift`."""
+        """Solve for rows of width dim whose moments were taken around `shift`.
+
+        Sets are dealt out as the workers' are, or by another `deal`.
+        """
         self._dim, self._shift, self._backend, self._alpha = dim, shift, backend, alpha_ranks
-        self._workers = workers
-        self._influence = influence
+        self._workers, self._influence = workers, influence
+        self._deal = workers.deal if deal is None else deal
+        self._keys: list[Key] = []
         self._sent: list[tuple[Key, Future[Solved]]] = []
         self.results: dict[Key, Spectra] = {}
         self.carried: dict[Key, Carried | Axes] = {}
+
+    def takes(self, keys: Sequence[Key], rows: int) -> bool:
+        """Whether these sets, of so many rows at most, are to be submitted in this process.
+
+        All processes ask for all sets, in the same order.
+        """
+        self._keys += keys
+        return self._deal.mine(cost_of(rows, self._dim))
 
     def submit(
         self,
@@ -87,12 +101,15 @@ class Solver(Generic[Key]):
         self._sent.append((key, self._workers.submit(lambda: self._solved(task))))
 
     def finish(self) -> None:
-        """Wait for all that was submitted."""
-        for key, future in self._sent:
-            self.results[key], carried = future.result()
+        """Wait for all that was submitted, here and elsewhere."""
+        own = {key: future.result() for key, future in self._sent}
+        solved = shared_results(self._deal, self._keys, own, self._backend)
+        for key, (spectra, carried) in solved.items():
+            self.results[key] = spectra
             if carried is not None:
                 self.carried[key] = carried
         self._sent.clear()
+        self._keys.clear()
 
     def _solved(self, task: _Task) -> Solved:
         return self._spectra(task), self._carried(task)
@@ -132,11 +149,21 @@ def repaired(spectra: Spectra, blocks: Blocks, workers: Workers) -> Spectra:
 
 
 def all_repaired(
-    spectra: Mapping[Key, Spectra], blocks: Callable[[Key], Blocks], workers: Workers
+    spectra: Mapping[Key, Spectra],
+    blocks: Callable[[Key], Blocks],
+    workers: Workers,
+    deal: Deal | None = None,
 ) -> dict[Key, Spectra]:
-    """Each `repaired`, one after the other, on all cores: for when nothing else is under way."""
+    """Each `repaired`, one after the other, on all cores: for when nothing else is under way.
+
+    Dealt out as the workers' tasks are, or by another `deal`.
+    """
+    deal = workers.deal if deal is None else deal
+    broken = [key for key, one in spectra.items() if one.fault and one.method != "svd"]
+    mine = [key for key in broken if deal.mine(cost_of(spectra[key].rows, spectra[key].dim))]
     with own_threads_blas():
-        return {key: repaired(one, blocks(key), workers) for key, one in spectra.items()}
+        own = {key: repaired(spectra[key], blocks(key), workers) for key in mine}
+    return {**spectra, **shared_spectra(deal, broken, own)}
 
 
 class Normaliser(Generic[Key]):
@@ -156,6 +183,8 @@ class Normaliser(Generic[Key]):
     def submit(self, key: Key, rows: int, blocks: Blocks) -> None:
         """Solve a set of `rows` rows, 1 or more, whose blocks are gone through twice or thrice."""
         dim = len(self._origin)
+        if not self._solver.takes([key], rows):
+            return
         total, energy = np.zeros(dim), 0.0
         for block in blocks():
             total += block.sum(axis=0)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spectra.artifacts import RowReader
 from spectra.backend import Backend
+from spectra.distributed import ALONE, Processes
 from spectra.engine.clock import Clock
 from spectra.engine.collect import Collector, RowStore
 from spectra.engine.collected import Collected, forms
@@ -28,7 +29,16 @@ Tell = Callable[[int], None]
 
 
 class Source(Protocol):
-    """What fills the collectors of a sweep."""
+    """What fills the collectors of a sweep.
+
+    Attributes:
+        processes: who fills them together, and shares what comes after.
+    """
+
+    @property
+    def processes(self) -> Processes:
+        """Who fills them together, and shares what comes after."""
+        ...
 
     def shift(self, reader: RowReader) -> F64:
         """The shift [d] of the moments."""
@@ -47,6 +57,8 @@ class Source(Protocol):
 
 class Streamed:
     """One pass over the shards."""
+
+    processes: Processes = ALONE
 
     def shift(self, reader: RowReader) -> F64:
         """By `pilot`."""
@@ -71,6 +83,8 @@ STREAMED = Streamed()
 
 class Merged:
     """The sum of shares that were collected before; reads no states."""
+
+    processes: Processes = ALONE
 
     def __init__(self, shift: F64, bad: Ints, parts: Iterable[Sequence[Collected]]) -> None:
         """`parts` in the order of their ranges, each with all pools; `bad` of all their rows."""

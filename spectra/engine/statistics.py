@@ -33,7 +33,7 @@ def statistics(
     """
     import jax
 
-    device = jax.devices("cpu" if platform == "tpu" else platform)[0]
+    device = jax.local_devices(backend="cpu" if platform == "tpu" else platform)[0]
     parts: list[Summary] = []
     with jax.enable_x64(True), jax.default_device(device):
         for start in range(0, max(len(spectra), 1), BATCH):

@@ -123,12 +123,12 @@ class Stream:
             self.bad = np.union1d(self.bad, bad + start)
 
 
-def scan_bad_rows(reader: RowReader, progress: Progress) -> Ints:
-    """Read every row of a layer for NaN and infinity: their sorted global numbers."""
+def scan_bad_rows(reader: RowReader, span: tuple[int, int], progress: Progress) -> Ints:
+    """Read token rows [start, stop) of a layer for NaN and infinity: their sorted numbers."""
     size = max(1, BLOCK_BYTES // (reader.dim * reader.dtype.itemsize))
-    found = [np.empty(0, np.int64)]
-    for start in range(0, reader.num_rows, size):
-        stop = min(start + size, reader.num_rows)
+    found, (begin, end) = [np.empty(0, np.int64)], span
+    for start in range(begin, end, size):
+        stop = min(start + size, end)
         found.append(nonfinite_rows(reader.read(start, stop)) + start)
         progress(stop)
     return np.concatenate(found)

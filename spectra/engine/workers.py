@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from spectra.backend import usable_cores
 from spectra.engine.clock import Clock
+from spectra.engine.dealing import Deal
 from spectra.linalg import Fault
 
 Result = TypeVar("Result")
@@ -22,9 +23,12 @@ class Workers:
     So what comes after a task overlaps with it, and what tasks hold in memory stays bounded.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        """Threads start with their first tasks; what solvers do is counted by `clock`."""
-        self.clock = clock
+    def __init__(self, clock: Clock, deal: Deal | None = None) -> None:
+        """Threads start with their first tasks; what solvers do is counted by `clock`.
+
+        Where other processes have workers too, tasks are dealt out by `deal`.
+        """
+        self.clock, self.deal = clock, deal or Deal()
         self._threads = ThreadPoolExecutor(usable_cores())
         self._room = threading.Semaphore(2 * usable_cores())
         self._noting = threading.Lock()

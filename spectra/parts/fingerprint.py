@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from spectra.backend import Backend
@@ -12,7 +12,7 @@ from spectra.linalg import F64
 from spectra.preparation import Prepared
 from spectra.provenance import input_identity, versions
 
-_FREE = ("max_memory", "backend", "precision")
+_FREE = ("max_memory", "devices", "backend", "precision")
 """Options that may differ: the last two say what to choose, and what was chosen is compared."""
 
 
@@ -20,12 +20,11 @@ def fingerprint(
     prepared: Prepared, config: RunConfig, backend: Backend, shifts: Mapping[int, F64]
 ) -> dict[str, Any]:
     """As plain JSON values; `shifts` by layer."""
-    options = {name: value for name, value in config.asdict().items() if name not in _FREE}
     return {
         "format_version": 1,
         "input": input_identity(prepared.artifact),
         "layers": [layer.index for layer in prepared.layers],
-        "options": _plain(options),
+        "options": settled(config),
         "convention": _plain(config.chosen.asdict()),
         "categories": prepared.names.asdict(),
         "backend": {"name": backend.name, "mode": backend.mode},
@@ -37,14 +36,9 @@ def fingerprint(
     }
 
 
-def differences(one: Any, other: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The fields that differ between two fingerprints, with both values; None where absent."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in dict.fromkeys((*one, *other)):
-            inner = f"{where}.{key}" if where else str(key)
-            yield from differences(one.get(key), other.get(key), inner)
-    elif one != other:
-        yield where, one, other
+def settled(config: RunConfig) -> dict[str, Any]:
+    """The options that must be equal in all parts, as plain JSON values."""
+    return {name: _plain(value) for name, value in config.asdict().items() if name not in _FREE}
 
 
 def _plain(value: Any) -> Any:

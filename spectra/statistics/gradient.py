@@ -45,7 +45,7 @@ class Gradient:
 
         padded = np.zeros(self.dim)
         padded[: len(eigenvalues)] = eigenvalues
-        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+        with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
             found = np.asarray(_program()(self, padded, np.int64(rows)))
         return found[:, : len(eigenvalues)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,15 @@ class Carried(NamedTuple):
         if leverages.shape[1] == 0:
             return cls(by_trace, None)
         return cls(by_trace, _sums(leverages, blocks.of_trace[traces], len(blocks)))
+
+    @classmethod
+    def from_arrays(cls, arrays: Sequence[F64]) -> Carried:
+        """What `arrays` gave."""
+        return cls(arrays[0], arrays[1] if len(arrays) > 1 else None)
+
+    def arrays(self) -> list[F64]:
+        """What there is of it: sums of rows, each, which add up."""
+        return [self.by_trace] if self.leverages is None else [self.by_trace, self.leverages]
 
     def plus(self, other: Carried, share: float) -> Carried:
         """With a share of another's added, for averages over subsamples."""

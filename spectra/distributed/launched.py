@@ -1,0 +1,68 @@
+"""How processes were started: what the user says of them, and what a scheduler's variables say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spectra.errors import UsageError
+
+_TASKS = {
+    "SLURM_STEP_NUM_TASKS": "srun",
+    "OMPI_COMM_WORLD_SIZE": "mpirun",
+    "PMI_SIZE": "mpiexec",
+}
+"""Where a launcher says how many copies of a command it started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where the processes meet. What is None JAX finds out from the scheduler.
+
+    Attributes:
+        coordinator: address and port of process 0, HOST:PORT.
+        num_processes: how many there are.
+        process_id: the number of this one, from 0.
+    """
+
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check it."""
+        count, number = self.num_processes, self.process_id
+        if count is not None and count < 1:
+            raise UsageError(f"num_processes is {count}. Expected 1 or more.")
+        if number is not None and not 0 <= number < (count or number + 1):
+            raise UsageError(
+                f"process_id is {number} of {count} processes. Expected a number from 0 to one "
+                "less than there are."
+            )
+        port = (self.coordinator or ":1").rpartition(":")[2]
+        if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+            raise UsageError(
+                f"coordinator is {self.coordinator!a}. Expected HOST:PORT, the address of process "
+                "0 as all others reach it and a port that is free there."
+            )
+
+    @property
+    def given(self) -> bool:
+        """Whether the user said anything."""
+        return (self.coordinator, self.num_processes, self.process_id) != (None, None, None)
+
+
+def refuse_copies(command: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise `UsageError` where a launcher started several copies that know nothing of each other.
+
+    They would all do the same work, and race for one output.
+    """
+    for variable, launcher in _TASKS.items():
+        tasks = environment.get(variable, "")
+        if tasks.isdecimal() and int(tasks) > 1:
+            raise UsageError(
+                f"{launcher} started {int(tasks)} copies of this command ({variable}={tasks}), "
+                f"which would all do the same work. Expected `{command} --distributed`, with which "
+                "they share it, or one copy alone."
+            )

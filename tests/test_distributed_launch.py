@@ -1,0 +1,64 @@
+"""What the user and schedulers say of processes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spectra.distributed import ALONE, Cluster, refuse_copies, span
+from spectra.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"num_processes": 0}, "num_processes is 0"),
+        ({"num_processes": 2, "process_id": 2}, "process_id is 2 of 2"),
+        ({"process_id": -1}, "process_id is -1"),
+        ({"coordinator": "head"}, "coordinator is 'head'"),
+        ({"coordinator": "head:0"}, "Expected HOST:PORT"),
+        ({"coordinator": "head:65536"}, "Expected HOST:PORT"),
+        ({"coordinator": "head:٣"}, "Expected HOST:PORT"),
+    ],
+)
+def test_nonsense_is_refused(given: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Cluster(**given)  # type: ignore[arg-type]
+
+
+def test_what_makes_sense_is_taken() -> None:
+    assert Cluster("[::1]:8476", 2, 1).given
+    assert not Cluster().given
+
+
+@pytest.mark.parametrize(
+    ("variable", "launcher"),
+    [
+        ("SLURM_STEP_NUM_TASKS", "srun"),
+        ("OMPI_COMM_WORLD_SIZE", "mpirun"),
+        ("PMI_SIZE", "mpiexec"),
+    ],
+)
+def test_copies_that_know_nothing_of_each_other_are_refused(variable: str, launcher: str) -> None:
+    with pytest.raises(UsageError, match=f"{launcher} started 8 copies.*spectra run --distributed"):
+        refuse_copies("spectra run", {variable: "8"})
+    refuse_copies("spectra run", {variable: "1"})
+    refuse_copies("spectra run", {"SLURM_NTASKS": "8"})  # a batch script, outside of srun
+
+
+@pytest.mark.parametrize(("size", "count"), [(10, 3), (2, 5), (0, 2), (7, 1)])
+def test_spans_follow_each_other(size: int, count: int) -> None:
+    spans = [span(size, rank, count) for rank in range(count)]
+    assert [start for start, _ in spans] == [0, *(stop for _, stop in spans[:-1])]
+    assert spans[-1][1] == size
+    assert max(b - a for a, b in spans) - min(b - a for a, b in spans) <= 1
+
+
+def test_one_process_is_its_own_company() -> None:
+    values = np.arange(3.0)
+    ALONE.agree("plan", {"rows": 3})
+    assert ALONE.gather("host", "here") == ["here"]
+    assert ALONE.collect(b"x") == [b"x"]
+    for made in (ALONE.total(values), ALONE.union(values)):
+        assert made.tolist() == values.tolist()
+        assert made is not values
