@@ -52,7 +52,8 @@ test: export COVERAGE_FILE := $(CURDIR)/.cache/coverage/data
 test:
 	@$(setup) requirements/dev.txt
 	$(if $(COVERAGE),rm -rf .cache/coverage && mkdir -p .cache/coverage)
-	$(VENV)/bin/python $(if $(COVERAGE),-m coverage run )-m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(VENV)/bin/python $(if $(COVERAGE),-m coverage run )-m pytest --numprocesses auto --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
 	$(if $(COVERAGE),$(VENV)/bin/python tools/coverage_report.py)
 
 lint:

@@ -20,6 +20,14 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Most of the time of tests was that of compiling. XLA's older emitters take a third of it, and half
+# of the rest is optimising. Where XLA_FLAGS is set, if to nothing, programs are compiled as users'
+# are. Processes that tests start do as this one does.
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_disable_most_optimizations", True)
+
 # No deadline in either: the first example of a shape pays for its compilation.
 settings.register_profile(
     "ci",
@@ -31,6 +39,20 @@ settings.register_profile(
 )
 settings.register_profile("dev", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+LONGEST = (
+    *("report", "against_reference", "engine", "cli_examples", "library", "decoder_golden"),
+    *("extract_resume", "faults", "extract_run", "uncertainty", "bad_inputs_run", "parts"),
+    *("extract_options", "text_tokenizer", "bench_extraction", "cli_output", "docs"),
+)
+"""Files that take most of the time: first, so that no worker is left with one of them alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the others in the order of their names."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 def _measured() -> Any:
@@ -58,10 +80,11 @@ def unmeasured() -> Iterator[None]:
 
 @pytest.fixture
 def quick_compiles() -> Iterator[None]:
-    """XLA without most of its optimisations, for tests whose time is compiling."""
+    """XLA without most of its optimisations, also where XLA_FLAGS is set."""
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

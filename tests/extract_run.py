@@ -20,13 +20,11 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-import jax
-
 import extract.pipeline
 from extract.config import ExtractConfig
 from extract.store import opening
 from extract.store.journal import JOURNAL_NAME, read_journal
-from tests.extract_cases import QUICK, config_of
+from tests.extract_cases import config_of
 from tests.faults import ROUNDS
 
 KILLS = 10
@@ -96,7 +94,6 @@ def files(directory: Path) -> dict[str, bytes]:
 
 
 def main(directory: Path, seed: int) -> None:
-    jax.config.update(QUICK, True)
     opening.JOURNAL_INTERVAL = 0.02
     config, draw = options(directory), random.Random(seed)
     assert run(replace(config, out=directory / "good")) == 0

@@ -19,10 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import jax
-
 import spectra
-from tests.extract_cases import QUICK
 from tests.fault_writers import (
     CONFIGS,
     MODEL,
@@ -62,7 +59,6 @@ def killed_after(seconds: float, task: Callable[[], object]) -> int:
 
 
 def main(directory: Path, seed: int) -> None:
-    jax.config.update(QUICK, True)
     assert in_child(partial(capture, directory)) == 0
     runs = load_runs(directory / "runs")
     run_writer(runs).write(directory / "results", OLD)

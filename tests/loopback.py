@@ -13,6 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 ROOT = Path(__file__).parents[1]
+QUICK: Mapping[str, str] = MappingProxyType({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"})
+"""Variables of processes whose time is compiling."""
+
 LIMIT = 120.0
 """Seconds that any of these tests may take, on a slow machine."""
 

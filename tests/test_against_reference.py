@@ -274,7 +274,7 @@ def check_case(case: cases.Case, config: spectra.RunConfig) -> None:
 # --- random artifacts -----------------------------------------------------------------------------
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(case=cases.artifacts(), data=st.data())
 def test_random_artifacts(case: cases.Case, data: st.DataObject) -> None:
     config = spectra.RunConfig(
@@ -343,7 +343,7 @@ def real_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, spectra.Ru
     if not REAL.exists():
         pytest.skip("../shared/data is absent, as in any fresh clone")
     out = tmp_path_factory.mktemp("real")
-    config = spectra.RunConfig(jackknife="off", repeats=2, backend="cpu")
+    config = spectra.RunConfig(jackknife="off", counts=(64, 512), repeats=2, backend="cpu")
     spectra.run(REAL, out, config)
     return out / REAL.name, config
 

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from spectra.cli import app
 from tests.cli_runs import COMMANDS, SMALL, write_overlapping
-from tests.extract_cases import QUICK
 from tests.test_baselines import write as write_labelled
 from tests.test_compare import write as write_states
 from tests.trace_lines import line, write_lines
@@ -36,7 +35,7 @@ def process(*args: object, **environment: str) -> str:
 def on_terminal(*args: object, **environment: str) -> str:
     """What a process of the command line writes on a terminal, as stdout and as stderr."""
     command = [sys.executable, "-m", "spectra.cli", *map(str, args)]
-    variables = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100", QUICK.upper(): "1"}
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
     variables |= environment
     for name in ("NO_COLOR", "FORCE_COLOR"):
         if name not in environment:

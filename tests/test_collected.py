@@ -144,7 +144,7 @@ def test_any_cut_adds_up_to_the_whole(
     check(drawn, HOST, 1e-12)
 
 
-def test_pairs_of_float32_add_up(quick_compiles: None) -> None:
+def test_pairs_of_float32_add_up() -> None:
     drawn = 3, [60, 60, 40], [0, 13, 50, 51, 120, 160], (20,), 1
     assert check(drawn, FastBackend(jax.devices("cpu")[0]), 1e-6) > 4
     assert check(drawn, HOST, 1e-12) > 4

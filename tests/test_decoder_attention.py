@@ -24,8 +24,6 @@ from extract.decoder.attention.splash import splash
 from extract.decoder.modules import Attend
 from tests.decoder_models import Floats
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 CHUNK = 4
 
 

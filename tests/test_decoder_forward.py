@@ -18,8 +18,6 @@ from extract.decoder.modules import Attend, Decoder
 from tests.decoder_cases import CASES, VOCABULARY, token_ids
 from tests.decoder_models import Floats, all_taps, forward, load, place, spec_for, tensors
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 CONFIG = CASES["qwen2-v4-sliding"]
 SPEC = spec_for(CONFIG)
 IDS = token_ids("qwen2-v4-sliding")

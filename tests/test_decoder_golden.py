@@ -56,7 +56,6 @@ def test_every_layer(file: str, case: str) -> None:
     assert worst(spec, case, expected, max(LENGTHS)) <= TOLERANCE
 
 
-@pytest.mark.usefixtures("quick_compiles")
 @pytest.mark.parametrize("case", SLIDING)
 def test_lengths_around_the_window(case: str) -> None:
     """No state depends on what follows it, so the shorter runs are the long one's beginnings."""
@@ -86,7 +85,6 @@ FAULTS: list[tuple[str, Callable[[DecoderSpec], DecoderSpec]]] = [
 ]
 
 
-@pytest.mark.usefixtures("quick_compiles")
 @pytest.mark.parametrize(("case", "fault"), FAULTS)
 def test_faults_show(case: str, fault: Callable[[DecoderSpec], DecoderSpec]) -> None:
     spec = fault(spec_for(CASES[case]))

@@ -19,8 +19,6 @@ from extract.decoder.modules import Decoder
 from tests.decoder_cases import CASES, token_ids, weights
 from tests.decoder_models import Tensors, forward, load, place, spec_for, tensor_shapes, tensors
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 LLAMA = CASES["llama-v4"]
 SPEC = spec_for(LLAMA)
 

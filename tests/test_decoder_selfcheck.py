@@ -18,8 +18,6 @@ from extract.decoder.selfcheck import TOLERANCES, check
 from tests.decoder_cases import CASES
 from tests.decoder_models import Floats, place, spec_for
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 # The head shape of which faults move the states least: many queries share a key, as in Qwen2-7B.
 SPEC = spec_for(
     CASES["qwen2-v4"]

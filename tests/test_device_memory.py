@@ -25,8 +25,6 @@ from spectra.outputs import FILES
 from spectra.preparation import prepare
 from tests.test_engine import CONFIG, DIM, make, numbers
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 CPU = jax.devices("cpu")[0]
 
 

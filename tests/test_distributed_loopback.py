@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import spectra
-from tests.loopback import Ended, cluster, together
+from tests.loopback import QUICK, Ended, cluster, together
 from tests.part_cases import CONFIG, unlike, write, written
 from tests.tolerances import ROUNDING
 
@@ -23,7 +23,6 @@ FLAGS = (
     *("--backend", "cpu", "--layers", "all", "--bins", "2"),
     *("--counts", "4,9", "--repeats", "2", "--drop-first", "1"),
 )
-QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
 def command(src: Path, out: Path, *more: str) -> list[str]:

@@ -29,7 +29,6 @@ from spectra.grouping import SEGMENTS, Group
 from spectra.outputs import FILES
 from spectra.preparation import prepare
 from spectra.sampling import Draws, nested_units
-from tests.synthetic import write_synthetic
 
 CONFIG = spectra.RunConfig(backend="cpu", counts=(8, 16, 48), repeats=2, num_bins=4)
 DIM = 24
@@ -37,11 +36,17 @@ HOST = HostBackend()
 
 
 def make(
-    path: Path, *, seed: int = 0, labels: str = "abc", traces: int = 12, unlabelled: bool = False
+    path: Path,
+    *,
+    seed: int = 0,
+    labels: str = "abc",
+    traces: int = 12,
+    unlabelled: bool = False,
+    layers: int = 1,
 ) -> Path:
     """An artifact in which large and small atoms, and groups on both sides of d rows, occur.
 
-    With `unlabelled` every fourth step has no segment.
+    With `unlabelled` every fourth step has no segment. Layers are numbered from 1.
     """
     rng = np.random.default_rng(seed)
     samples, offset = [], 0
@@ -56,9 +61,9 @@ def make(
         samples.append(Sample(f"s{trace}", None, offset, at + 2, 3, tuple(steps)))
         offset += at + 2
     states = rng.standard_normal((offset, DIM)) * np.arange(1, DIM + 1) ** -0.5 + 1
-    layer = states.astype(ml_dtypes.bfloat16)
+    turned = {1 + n: (np.roll(states, n, axis=1)).astype(ml_dtypes.bfloat16) for n in range(layers)}
     write_artifact(
-        path, model="m", layers={1: layer}, samples=samples, final_norm=False, shard_rows=100
+        path, model="m", layers=turned, samples=samples, final_norm=False, shard_rows=100
     )
     return path
 
@@ -231,12 +236,12 @@ def test_a_run_compiles_a_handful_of_programs(tmp_path: Path) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(event)
 
-    src = write_synthetic(tmp_path / "m")
+    src = make(tmp_path / "m", layers=2)
     jax.clear_caches()
     program.cache_clear()
     jax.monitoring.register_event_duration_secs_listener(listen)
     config = spectra.RunConfig(backend="cpu", layers="all", counts=(16, 64), repeats=2, num_bins=3)
-    spectra.run(src, tmp_path / "a", config)
+    assert len(spectra.run(src, tmp_path / "a", config)[0].records) == 2 * 4
     # One program for the records, one a route definition (centred, uncentred), one for how metrics
     # move with eigenvalues, whatever the number of layers, pools, groups and subsamples.
     assert 1 <= len(compiled) <= 4

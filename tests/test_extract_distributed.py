@@ -17,7 +17,7 @@ from extract import ExtractConfig, run
 from extract.store.journal import JOURNAL_NAME, read_journal
 from tests.extract_cases import config_of, one_device, short_traces, write_model
 from tests.extract_run import files
-from tests.loopback import Ended, cluster, together
+from tests.loopback import QUICK, Ended, cluster, together
 
 TRACES = [trace for trace in short_traces(400) if len(trace.response) < 66]
 """Of one shape, some forty batches."""
@@ -64,9 +64,7 @@ def finished(config: ExtractConfig, rank: int) -> int:
 
 def start(config: ExtractConfig, where: Path, count: int = 2) -> list[Ended]:
     where.mkdir()
-    return together(
-        commands(config, "spectra.cli", count=count), where, JAX_DISABLE_MOST_OPTIMIZATIONS="1"
-    )
+    return together(commands(config, "spectra.cli", count=count), where, environment=QUICK)
 
 
 # ---- the same bytes ---------------------------------------------------------------------------
@@ -88,9 +86,7 @@ def test_two_processes_write_what_one_writes(
 def test_other_traces_are_refused_by_both(config: ExtractConfig, tmp_path: Path) -> None:
     options = replace(config, out=tmp_path / "out")
     first, second = commands(options, "spectra.cli")
-    ended = together(
-        [first, [*second, "--limit", "5"]], tmp_path, JAX_DISABLE_MOST_OPTIMIZATIONS="1"
-    )
+    ended = together([first, [*second, "--limit", "5"]], tmp_path, environment=QUICK)
     for one in ended:
         assert one.code == 2
         assert "the extraction of process 1 (" in one.stderr
@@ -120,7 +116,7 @@ def kill_midway(config: ExtractConfig, victim: int, where: Path) -> list[Ended]:
         where,
         meanwhile=kill,
         limit=SOON,
-        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+        environment=QUICK,
     )
     assert time.monotonic() - killed[0] < SOON
     return ended
@@ -152,7 +148,7 @@ def test_an_error_in_one_is_told_by_both(config: ExtractConfig, tmp_path: Path) 
     options = replace(config, out=tmp_path / "out")
     first, second = commands(options, "tests.extract_process", "0")
     second[2] = "3"
-    healthy, full = together([first, second], tmp_path, JAX_DISABLE_MOST_OPTIMIZATIONS="1")
+    healthy, full = together([first, second], tmp_path, environment=QUICK)
     assert (full.code, full.stderr) == (3, "Error: the disk of this process is full.\n")
     assert healthy.code == 1
     assert "ended: the disk of this process is full. The batches that are" in healthy.stderr

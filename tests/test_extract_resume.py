@@ -25,7 +25,7 @@ from extract.store.journal import read_journal
 from spectra.artifacts import open_artifact
 from tests.artifact_files import edit
 from tests.cli_runs import end
-from tests.extract_cases import QUICK, config_of, one_device, short_traces, write_model
+from tests.extract_cases import config_of, one_device, short_traces, write_model
 from tests.extract_run import KILLS, files
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ def test_an_interrupt_ends_with_130_and_a_later_run_goes_on(tmp_path: Path) -> N
     args = ["extract", str(config.traces), "--model", config.model, "--out", str(config.out)]
     with subprocess.Popen(
         [sys.executable, "-c", SLOW, *args, "--max-tokens-per-batch", "64", "--backend", "cpu"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), QUICK.upper(): "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

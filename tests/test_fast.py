@@ -31,8 +31,6 @@ from spectra.provenance import Accuracy
 from tests import reference_cases as cases
 from tests.cli_runs import SMALL, call
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 CPU = jax.devices("cpu")[0]
 CONFIG = spectra.RunConfig(counts=(16, 64), repeats=2, num_bins=3)
 COMPARED = ("rankme", "rankme_sigma", "alpha_req")

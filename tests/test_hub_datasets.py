@@ -24,9 +24,7 @@ from tests.test_compare import write
 # huggingface_hub reads its environment when it is imported: commands run in processes of their own.
 SCRIPT = """
 import json, sys
-import jax
 from tests.cli_runs import call
-jax.config.update("jax_disable_most_optimizations", True)
 results = [call(*command) for command in json.loads(sys.argv[1])]
 print(json.dumps([[one.exit_code, one.stdout, one.stderr] for one in results]))
 """

@@ -55,7 +55,6 @@ def test_metrics_of_very_few_rows(rows: int, convention: str) -> None:
     agree(spectra.metrics(x, convention), x, convention)
 
 
-@pytest.mark.usefixtures("quick_compiles")
 @pytest.mark.parametrize("convention", ["default", "rankme2023", "reptrix", "skean2025"])
 @pytest.mark.parametrize("rows", [130, 104])
 def test_jax_arrays_follow_the_conventions(rows: int, convention: str) -> None:

@@ -17,8 +17,6 @@ from spectra.preparation import prepare
 from tests.cli_runs import call
 from tests.test_engine import CONFIG, make
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 Usage = namedtuple("Usage", "total used free")
 
 

@@ -27,8 +27,6 @@ from tests.cli_runs import SMALL, call, files_under
 from tests.part_cases import CONFIG, LAYERS, unlike, write, written
 from tests.tolerances import ROUNDING
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 LENGTHS = [40, 61, 3, 0, 90, 17]
 BAD = (55, 101, 102, 160)
 QUICK = replace(CONFIG, layers=(1,), pools=("all", "mean"), jackknife="off", diagnostics=False)

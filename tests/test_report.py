@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ from tests.synthetic import write_synthetic
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`" + 300 * "x" + "\u202eevil"
 )
-CONFIG = spectra.RunConfig(counts=(32, 64, 128, 256, 512), repeats=2, num_bins=5)
+CONFIG = spectra.RunConfig(counts=(32, 128, 512), repeats=2, num_bins=5)
 EMBEDDED = Path(spectra.__file__).parent / "embedded"
 REAL = "artifacts/annotated_traces_reprs/smollm2-135m-instruct"
 FIGURES = ("groups", "depth", "sweep", "spectra", "routes", "pools", "layers", "influences")
@@ -46,8 +47,8 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hostile = write_synthetic(root / "in" / "hostile", seed=1)
     index = (hostile / "index.json").read_text()
     (hostile / "index.json").write_text(index.replace('"flat"', json.dumps(HOSTILE)))
-    config = spectra.RunConfig(layers="all", counts=CONFIG.counts, repeats=2, num_bins=5)
-    spectra.run(root / "in", root / "out", config)
+    spectra.run(hostile, root / "out", CONFIG)
+    spectra.run(root / "in" / "known", root / "out", replace(CONFIG, layers="all"))
     write_report([root / "out"], root / "report.html", figures=root / "figures")
     return root
 
@@ -56,7 +57,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page on the real artifact, both layers."""
     root = tmp_path_factory.mktemp("real")
-    config = spectra.RunConfig(layers="all", counts=(64, 512, 4096), repeats=1)
+    config = spectra.RunConfig(
+        layers="all", pools=("all", "mean"), counts=(64, 512), repeats=1, num_bins=5
+    )
     spectra.run(shared(REAL), root / "out", config)
     write_report([root / "out"], root / "report.html")
     return root

@@ -36,8 +36,6 @@ from spectra.linalg.spectrum import BEYOND
 from spectra.linalg.tridiagonal import Tridiagonal
 from tests.test_engine import CONFIG, DIM, make, numbers
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 CPU = jax.devices("cpu")[0]
 RANKS = (2, 5)
 Damage = Callable[[Reduced], Reduced]

@@ -22,8 +22,6 @@ from spectra.sampling import nested_sample
 
 from . import reference_cases as cases
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
 CONFIG = spectra.RunConfig(backend="cpu", repeats=2, num_bins=3)
 SE = 1e-6
 """Central differences leave 1e-9 of a derivative; alpha's correction takes medians, and is rounded

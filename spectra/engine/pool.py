@@ -185,7 +185,8 @@ class PoolJob:
         for group, found in repairs.finish().items():
             spectra = self._solver.results[group]
             assert spectra.fault is not None, "a resolved group was repaired"
-            self._workers.note_repair(spectra.fault)
+            if self._workers.deal.processes.rank == 0:  # all take note; one counts
+                self._workers.note_repair(spectra.fault)
             self._solver.results[group] = spectra.repaired_by(found)
 
     def finish(self, stream: Stream, bad: Ints) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.engine.collect import AtomBuffers
+from spectra.engine.dealing import Deal, cost_of
+from spectra.engine.sharing import shared_spectra
 from spectra.engine.workers import Workers
 from spectra.grouping import Group, Ints
 from spectra.linalg import F64, Factor, Spectra, led_by_ones, spectra_of_factors
@@ -79,8 +81,25 @@ class Repairs:
             future.result()
         for whole in [self._workers.submit(factor.whole) for factor in self._factors]:
             whole.result()
-        found = {group: self._workers.submit(self._solving(group)) for group in self.groups}
-        return {group: future.result() for group, future in found.items()}
+        deal = self._workers.deal
+        self._share(deal)
+        dim = len(self._shift)
+        mine = [group for group in self.groups if deal.mine(cost_of(dim, dim))]
+        found = {group: self._workers.submit(self._solving(group)) for group in mine}
+        own = {group: future.result() for group, future in found.items()}
+        return shared_spectra(deal, self.groups, own)
+
+    def _share(self, deal: Deal) -> None:
+        """Have the factors of all processes under those of this one."""
+        processes = deal.processes
+        if processes.count == 1:
+            return
+        processes.gather("factors", len(self._factors))
+        for factor in self._factors:
+            for rank, data in enumerate(processes.collect(factor.whole().tobytes())):
+                if rank != processes.rank:
+                    factor.add(np.frombuffer(data, np.float64).reshape(-1, len(self._shift) + 1))
+        self._energies = processes.total(self._energies)
 
     def _flush(self, cell: int, rows: NDArray[Any], numbers: Ints) -> None:
         """Have rows folded into their cell's factor, after those before them."""
