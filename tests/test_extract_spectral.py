@@ -24,7 +24,6 @@ from tests.tolerances import ROUNDING
 
 TRACES = short_traces(12)
 LAYERS = (1, 2, -1)
-"""Not the embeddings: there traces are equal to each other, and equally influential."""
 
 RUN = spectra.RunConfig(backend="cpu", layers="all", num_bins=2, counts=(16, 64), repeats=2)
 FLAGS = ("--model", "model", "--layers", "1,-1", "--backend", "cpu")

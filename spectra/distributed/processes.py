@@ -59,6 +59,9 @@ class _Alone:
 
     rank, count = 0, 1
 
+    def __repr__(self) -> str:
+        return "ALONE"
+
     def gather(self, what: str, value: JSON) -> list[JSON]:
         return [value]
 
