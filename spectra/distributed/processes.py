@@ -89,6 +89,9 @@ class _Alone:
     rank, count = 0, 1
     traffic = Traffic()
 
+    def __repr__(self) -> str:
+        return "ALONE"
+
     def gather(self, what: str, value: JSON) -> list[JSON]:
         return [value]
 
