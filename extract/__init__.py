@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from extract.config import ExtractConfig as ExtractConfig
     from extract.pipeline import Extraction as Extraction
     from extract.pipeline import run as run
+    from extract.spectral import measure as measure
     from extract.text import TextTokenizer as TextTokenizer
     from extract.text import encode_trace as encode_trace
     from extract.traces import Trace as Trace
@@ -28,6 +29,7 @@ _HOME = {
     "Trace": "traces",
     "TraceStep": "traces",
     "encode_trace": "text",
+    "measure": "spectral",
     "open_checkpoint": "weights",
     "read_traces": "traces",
     "run": "pipeline",

@@ -3,15 +3,13 @@
 A temporary in the same directory is written, flushed to the disk and renamed over the final name,
 then the directory itself is flushed. Files that belong together are all written first and then
 renamed, so that a full disk is met while the old ones still stand. A killed process leaves at most
-files named `.spectra-….tmp`, which may be deleted.
+files named `.spectra-….tmp`, which the next writer of the same file removes (`staging.py`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
-import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,9 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spectra.errors import OutputError
+from spectra.staging import in_use, is_temporary, staged, sync
 
 _ATTEMPTS = 100
-_TEMPORARY = re.compile(r"\.spectra-[0-9a-f]{16}\.tmp")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -41,11 +39,12 @@ def replacing(path: Path, within: Path | None = None) -> Iterator[BinaryIO]:
     stands at `path`.
     """
     path = _target(path)
-    temporary = _beside(path if within is None else within / path.name)
+    temporary = None
     try:
-        with _staging(temporary) as stream:
+        with staged(path, within) as (stream, temporary):
             yield stream
-        os.replace(temporary, path)
+            sync(stream)
+            os.replace(temporary, path)
         sync_directory(path.parent)
     except BaseException as error:
         _discard(temporary)
@@ -60,25 +59,26 @@ def write_together(files: Mapping[Path, bytes], marker: Path, gone: Collection[P
     All are first written under temporary names: what fails then leaves the old ones as they were.
     Then the marker is removed, the others get their names, those that are `gone` are removed, and
     the marker comes last. So old files have the old marker, new ones the new, and a reader that
-    finds none knows of an unfinished change. Directories are made where absent.
+    finds none knows of an unfinished change. Directories are made where absent. The caller holds a
+    lock: two processes at a time would mix their files.
     Raises what `replacing` raises.
     """
     targets = {_target(path): data for path, data in files.items()}
     marker = _target(marker)
-    staged: dict[Path, Path] = {}
+    waiting: dict[Path, Path] = {}
     made: list[Path] = []
     path = marker
     try:
         for path, data in targets.items():
             made += make_directory(path.parent)
-            staged[path] = _beside(path)
-            with _staging(staged[path]) as stream:
+            with staged(path) as (stream, waiting[path]):
                 stream.write(data)
+                sync(stream)
         path = marker
         _remove(marker)
         for path in [path for path in targets if path != marker]:
-            os.replace(staged[path], path)
-            del staged[path]
+            os.replace(waiting[path], path)
+            del waiting[path]
         changed = {path.parent for path in targets}
         for path in filter(os.path.lexists, gone):
             path.unlink()
@@ -86,11 +86,11 @@ def write_together(files: Mapping[Path, bytes], marker: Path, gone: Collection[P
         for path in sorted(changed):
             sync_directory(path)
         path = marker
-        os.replace(staged[marker], marker)
-        del staged[marker]
+        os.replace(waiting[marker], marker)
+        del waiting[marker]
         sync_directory(marker.parent)
     except BaseException as error:
-        for temporary in staged.values():
+        for temporary in waiting.values():
             _discard(temporary)
         discard_empty(made)
         if isinstance(error, OSError):
@@ -143,13 +143,13 @@ def discard_empty(directories: Iterable[Path]) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove the temporaries that killed processes left in a directory, none being in use there.
+    """Remove the temporaries that killed processes left in a directory; the caller has a lock.
 
     Raises `OutputError`.
     """
     try:
         for path in sorted(directory.iterdir()):
-            if _TEMPORARY.fullmatch(path.name):
+            if is_temporary(path.name) and not in_use(path):
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise output_error(directory, error) from None
@@ -192,20 +192,6 @@ def _target(path: Path) -> Path:
     return path
 
 
-def _beside(path: Path) -> Path:
-    return path.parent / f".spectra-{secrets.token_hex(8)}.tmp"
-
-
-@contextmanager
-def _staging(temporary: Path) -> Iterator[BinaryIO]:
-    """A stream to a new file; all of it is on the disk after the block."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o644), "wb") as stream:
-        yield stream
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
 def _remove(path: Path) -> None:
     """For good, before anything else changes."""
     try:
@@ -215,7 +201,8 @@ def _remove(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def _discard(path: Path) -> None:
+def _discard(path: Path | None) -> None:
     # The error that brought us here tells the user more than a second one would.
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
+    if path is not None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 
 from spectra.printable import printable, shortened
 
-_WIDTH = 80
+WIDTH = 400
+"""Characters of a value: whole paths, and labels that differ late; not a book."""
+
+_TITLE_WIDTH = 80
 _ACTIVE = re.compile(r"[!#$&*.:<>@\[\\\]^_`{|}~]")
 
 
-def escaped(value: object, width: int | None = _WIDTH) -> str:
+def escaped(value: object, width: int | None = WIDTH) -> str:
     """A value as Markdown that shows it and does nothing else: no markup, tag, link or cell's end.
 
     Control characters are shown as escapes; beyond `width` characters, if any, it is cut.
@@ -22,8 +25,8 @@ def escaped(value: object, width: int | None = _WIDTH) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as a scalar of YAML, whose double quotes have JSON's escapes."""
-    return json.dumps(shortened(text, _WIDTH), ensure_ascii=False)
+    """A title as a scalar of YAML, whose double quotes have JSON's escapes."""
+    return json.dumps(shortened(text, _TITLE_WIDTH), ensure_ascii=False)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -230,7 +230,7 @@ def part_writer() -> Writer:
             return None
         found = PartFile.open(file)
         version = int(found.record["options"]["seed"])
-        found.expect(plan_part(prepared[version], CONFIGS[version], host, part).tensors.items())
+        found.check(plan_part(prepared[version], CONFIGS[version], host, part).tensors.items())
         return version
 
     return Writer(write, seen)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.fault_writers import NEW, OLD, Writer, load_runs, run_writer, writers
-from tests.faults import contents, failing, restore, unflushed
+from tests.faults import contents, failing, leftovers, restore, unflushed
 from tests.killed import in_child
 
 _MOST = 1000
@@ -40,6 +40,7 @@ def kill_at_each_call(writer: Writer, directory: Path, *, old: bool) -> int:
         with unflushed():
             writer.write(path, NEW)
         assert contents(path) == news, f"call {nth}: other bytes"
+        assert not leftovers(path), f"call {nth}: {leftovers(path)}"
         if status == 0:
             return nth - 1
     raise AssertionError("the writer never got through")

@@ -7,11 +7,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).parents[1]
+QUICK: Mapping[str, str] = MappingProxyType({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"})
+"""Variables of processes whose time is compiling."""
+
 LIMIT = 120.0
 """Seconds that any of these tests may take, on a slow machine."""
 
@@ -38,13 +42,16 @@ def together(
     *,
     meanwhile: Callable[[list[subprocess.Popen[bytes]]], None] = lambda processes: None,
     limit: float = LIMIT,
-    **environment: str,
+    first_on_path: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Ended]:
     """Run commands of Python side by side until all have ended; `meanwhile` something else.
 
-    Their output goes to files in `where`. Whatever is left at the limit is killed, which fails.
+    Their output goes to files in `where`; modules come from `first_on_path` first. Whatever is left
+    at the limit is killed, which fails.
     """
-    settings = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
+    path = os.pathsep.join(filter(None, [first_on_path, str(ROOT)]))
+    settings = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for number, command in enumerate(commands):

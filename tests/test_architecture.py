@@ -79,9 +79,11 @@ def test_only_the_command_line_knows_extraction() -> None:
 def test_extraction_knows_the_ground_and_the_states() -> None:
     by_name = {cells[0]: names(cells[1]) for cells in table("row | parts of `spectra`")}
     allowed = {f"spectra.{name}" for row in ("ground", "states") for name in by_name[row]}
-    found = {one.imported for one in ALL if one.importer.startswith("extract.")}
+    found = {one.imported for one in RUNTIME if one.importer.startswith("extract.")}
     used = {name for name in found if name.startswith("spectra.")}
-    assert used - allowed == {"spectra.backend"}
+    assert used - allowed == {"spectra.backend", "spectra.direct"}
+    measuring = {one.file for one in RUNTIME if one.imported == "spectra.direct"}
+    assert {file for file in measuring if file.startswith("extract/")} == {"extract/spectral.py"}
 
 
 def test_what_does_not_fit_is_named_and_real() -> None:

@@ -199,10 +199,13 @@ def test_labelings_of_the_same_rows_are_no_evidence(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     src, out = write(tmp_path / "m"), tmp_path / "out"
+    index = src / "index.json"
+    index.write_text(index.read_text().replace('"a"', '"global"'))
     few = ("--permutations", "3", "--gaussians", "2", "--backend", "cpu", "--out", out)
     done = call("baselines", src, *few)
     assert done.exit_code == 0, done.output
     assert "m, layer 1, pool all: rankme" in done.output
+    assert " category:global " in done.output
     told = json.loads((out / "baselines.json").read_text())
     assert told["permutations"] == 3
     with (out / "baselines.csv").open(newline="") as lines:
@@ -217,6 +220,11 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_what_has_no_baseline_is_refused(tmp_path: Path) -> None:
     src = write(tmp_path / "m")
+    for count in (0, 10**12):
+        with pytest.raises(errors.UsageError, match=f"permutations is {count}"):
+            baselines(Source(src), CONFIG, permutations=count)
+        with pytest.raises(errors.UsageError, match=f"gaussians is {count}"):
+            baselines(Source(src), CONFIG, gaussians=count)
     with pytest.raises(errors.UsageError, match="normalises rows"):
         baselines(Source(src), replace(CONFIG, convention="differank"))
     with pytest.raises(errors.UsageError, match="no two segments"):

@@ -18,8 +18,8 @@ from extract.card.text import MARKER
 from extract.store.errors import ForeignCardError
 from spectra.artifacts import Sample, find_artifacts, verify_artifact, write_artifact
 from spectra.errors import MissingFileError, NotARegularFileError
-from spectra.markdown import escaped, quoted, table
-from spectra.printable import shortened
+from spectra.markdown import WIDTH, escaped, quoted, table
+from spectra.printable import printable, shortened
 from spectra.strict_json import JSON
 from tests.artifact_files import edit, rows, step, write_tiny
 
@@ -103,7 +103,7 @@ def test_hostile_text_stays_text(folder: Path) -> None:
     text = write_card(folder / "tiny").read_text(encoding="utf-8")
     firsts = [row[0] for row in rendered_rows(text)]
     for shown in (HOSTILE, " ".join(HOSTILE.split())):  # a field of the record, a category
-        assert firsts.count(shortened(shown, 80)) == 1
+        assert firsts.count(printable(shown)) == 1
     assert rendered_rows(text)[1][:2] == ["odd|*name*", "<b>owner/model</b>: # \U0001f600"]
     page = MARKDOWN.render(text.split("---\n", 2)[2])
     assert not re.search(r"<(script|b|a|em|strong|s)\b", page)
@@ -112,10 +112,32 @@ def test_hostile_text_stays_text(folder: Path) -> None:
 
 @given(st.text())
 def test_any_text_stays_text(text: str) -> None:
-    shown = shortened(text, 80)
+    shown = shortened(text, WIDTH)
     assert rendered_rows(table(("a", "b"), [(text, 1)])) == [["a", "b"], [shown.strip(), "1"]]
     assert html.unescape(MARKDOWN.render(f"x {escaped(text)} x")) == f"<p>x {shown} x</p>\n"
-    assert front_matter(f"---\nx: {quoted(text)}\n---\n").get("x", "") == shown
+    assert front_matter(f"---\nx: {quoted(text)}\n---\n").get("x", "") == shortened(text, 80)
+
+
+def test_labels_that_differ_late_and_paths_are_whole(folder: Path) -> None:
+    """And what a card leaves out, it counts."""
+    labels = [f"{'a long name ' * 12}{number}" for number in range(2)]
+    steps = tuple(step(0, at, at + 1, "thought", label) for at, label in enumerate(labels))
+    facts: dict[str, JSON] = {f"fact {number}": number for number in range(41)}
+    write_artifact(
+        folder / "tiny",
+        model="m",
+        layers={0: rows(5)},
+        samples=[Sample("s", None, 0, 5, 2, steps)],
+        final_norm=True,
+        extra={"extraction": {"fingerprint": {"path": "/a/path" * 50, **facts}}},
+    )
+    text = write_card(folder / "tiny").read_text(encoding="utf-8")
+    cells = rendered_rows(text)
+    assert all([label, "1", "1", "1"] in cells for label in labels)
+    assert ["path", "/a/path" * 50] in cells
+    assert ["fact 38", "38"] in cells
+    assert ["fact 39", "39"] not in cells
+    assert "\n… and 2 more in `config.json`.\n" in text
 
 
 def test_equal_directories_give_equal_bytes(folder: Path) -> None:

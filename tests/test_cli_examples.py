@@ -26,9 +26,11 @@ CUT = "cut_metrics"
 """Where the parts of a run are."""
 
 
-def example_of(command: Any) -> str:
-    (example,) = re.findall(r"^Example:\n\n  (spectra .+)$", command.epilog or "", re.MULTILINE)
-    return str(example)
+def examples_of(command: Any) -> list[str]:
+    _, _, text = (command.epilog or "").partition("Example:\n\n")
+    found = [str(line) for line in re.findall(r"^  (spectra .+)$", text, re.MULTILINE)]
+    assert found
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +62,12 @@ def here(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_example_works(here: Path, name: str) -> None:
-    command = COMMANDS[name]
-    words = shlex.split(example_of(command))
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [(name, example) for name, command in COMMANDS.items() for example in examples_of(command)],
+)
+def test_the_example_works(here: Path, name: str, example: str) -> None:
+    words = shlex.split(example)
     assert " ".join(words[1:]).startswith(name)
     made = [here / out for flag, out in pairwise(words) if flag == "--out"]
     for out in made:
@@ -81,4 +85,5 @@ def test_the_example_works(here: Path, name: str) -> None:
 def test_help_has_the_example(name: str) -> None:
     result = call(*name.split(), "--help")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert example_of(COMMANDS[name]) in plain(result.stdout)
+    shown = plain(result.stdout)
+    assert all(example in shown for example in examples_of(COMMANDS[name]))

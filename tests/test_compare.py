@@ -248,9 +248,13 @@ def test_holms_adjustment(values: list[float | None]) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a"), write(tmp_path / "b", seed=1, flatter=0.1)
+    for index in tmp_path.glob("*/index.json"):
+        index.write_text(index.read_text().replace('"Recall"', '"global"'))
     out = tmp_path / "out"
     done = call("compare", a, f"{b}@2", "--out", out, "--repeats", "2", "--backend", "cpu")
     assert done.exit_code == 0, done.output
+    labels = [line.split()[0] for line in done.stdout.splitlines()[4:9]]
+    assert labels == ["global", "thought", "solution", "Deduction", "category:global"]
     assert "b, layer 2, pool all less a, layer 2, pool all: 6 shared traces" in done.output
     told = json.loads((out / "comparison.json").read_text())
     groups = {(g["group_kind"], g["category"]): g for g in told["pairs"][0]["groups"]}
@@ -267,7 +271,9 @@ def test_the_command(tmp_path: Path) -> None:
     as_json = call("compare", a, f"{b}@2", "--out", out, "--repeats", "2", "--json", "--quiet")
     assert json.loads(as_json.stdout) == told
     dry = call("compare", a, b, "--out", tmp_path / "none", "--dry-run")
-    assert "240 rows  global" in dry.output
+    assert "240 rows  global\n" in dry.output
+    assert "120 rows  category:global\n" in dry.output
+    assert "120 rows  thought, global\n" in dry.output
     assert not (tmp_path / "none").exists()
     few = call("compare", a, "--out", out)
     assert few.exit_code == 2

@@ -15,7 +15,8 @@ import spectra
 from spectra import reference
 from spectra.artifacts import Sample, Step, open_artifact, write_artifact
 from spectra.engine import Energy
-from spectra.outputs.diagnostics import effective_number, local_slopes, rounding
+from spectra.outputs.diagnostics import effective_number, local_slopes, rounding, strongest
+from spectra.statistics import METRICS
 from tests import reference_cases as cases
 
 CONFIG = spectra.RunConfig(backend="cpu", repeats=1, num_bins=3, jackknife="off")
@@ -151,3 +152,13 @@ def test_a_row_is_named_by_its_token_where_tokens_are_dropped(tmp_path: Path) ->
     (whole, *_) = kept.records[1, "all"].values()
     assert whole.diagnostics is not None
     assert whole.diagnostics["top_row"] is None
+
+
+def test_traces_that_carry_the_same_but_for_rounding_keep_their_order() -> None:
+    by_trace = np.zeros((3, len(METRICS)))
+    by_trace[:, METRICS.index("rankme")] = [0.1, -0.25, 0.25 * (1 + 1e-14)]
+    found = strongest(by_trace, np.array([4, 5, 6]), {0: "a", 1: "b", 2: "c"})
+    assert [one["sample_id"] for one in found] == ["b", "c", "a"]
+    assert [one["rankme"] for one in found] == [-0.25, 0.25 * (1 + 1e-14), 0.1]
+    nothing = strongest(np.zeros_like(by_trace), np.array([4, 5, 6]), {2: "c", 1: "b"})
+    assert [one["sample_id"] for one in nothing] == ["b", "c"]

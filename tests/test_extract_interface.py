@@ -16,7 +16,7 @@ def test_the_public_interface() -> None:
     assert set(dir(extract)) >= set(extract.__all__)
     assert sorted(extract.__all__) == [
         "ExtractConfig", "Extraction", "TextTokenizer", "Trace", "TraceStep", "encode_trace",
-        "open_checkpoint", "read_traces", "run", "sample_traces", "write_traces",
+        "measure", "open_checkpoint", "read_traces", "run", "sample_traces", "write_traces",
     ]  # fmt: skip
     for name in extract.__all__:
         value = getattr(extract, name)

@@ -65,6 +65,7 @@ def test_any_call_may_fail(runs: list[Run], tmp_path: Path, name: str, act: Act)
         with unflushed():
             writer.write(path, NEW)
         assert contents(path) == after
+        assert not leftovers(path)
         if faults.failed is None:
             break
     assert nth > 5

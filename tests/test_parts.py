@@ -237,6 +237,17 @@ def test_a_damaged_part_is_not_added(small: Path, tmp_path: Path) -> None:
         ):
             with pytest.raises(PartFormatError, match=r"part-1-of-2.*not a whole part"):
                 act()
+    for place in (8 + length, (8 + length + len(whole)) // 2, len(whole) - 33, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1  # of a tensor, or of the hash
+        path.write_bytes(damaged)
+        with pytest.raises(PartFormatError, match="its bytes are not those that were written"):
+            spectra.merge(small, out)
+    path.write_bytes(Part(0, 2).path(out / "cut").read_bytes())
+    with pytest.raises(PartFormatError, match="not part 1/2 of a run: it was written as part"):
+        spectra.merge(small, out)
+    with pytest.raises(PartFormatError, match="not part 1/2 of a run: it was written as part"):
+        spectra.run_part(small, out, "1/2", QUICK)
     header = json.loads(whole[8 : 8 + length])
     header["other"] = header.pop("layer_1/mean/means")
     text = json.dumps(header).encode()
@@ -245,16 +256,25 @@ def test_a_damaged_part_is_not_added(small: Path, tmp_path: Path) -> None:
         spectra.merge(small, out)
     spectra.run_part(small, out, "1/2", QUICK, fresh=True)
     assert path.read_bytes() == whole
-    no_options = json.loads(header["__metadata__"]["spectra_part"]) | {"options": {"no": 1}}
+    record = json.loads(header["__metadata__"]["spectra_part"])
     first = Part(0, 2).path(out / "cut")
     data = first.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    header["__metadata__"]["spectra_part"] = json.dumps(no_options)
-    text = json.dumps(header).encode()
-    first.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
-    with pytest.raises(PartFormatError, match="its options are not those of this version"):
-        spectra.merge(small, out)
+    for options in (
+        {"no": 1},
+        {**record["options"], "drop_dims": {"a": 1}},
+        {**record["options"], "pools": ["no"]},
+        {**record["options"], "repeats": 10**12},
+        {**record["options"], "repeats": 9},
+        None,
+        [1],
+    ):
+        header["__metadata__"]["spectra_part"] = json.dumps(record | {"options": options})
+        text = json.dumps(header).encode()
+        first.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+        with pytest.raises(PartFormatError, match="its options are not those of this version"):
+            spectra.merge(small, out)
 
 
 @pytest.mark.parametrize(

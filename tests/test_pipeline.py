@@ -198,6 +198,7 @@ def test_an_empty_sample_is_never_named_as_the_place_of_a_row() -> None:
     [
         ({"num_bins": 0}, "num_bins is 0"),
         ({"num_bins": 1001}, "Expected at most 1000"),
+        ({"repeats": 10**12}, "Expected at most 10000"),
         ({"pools": ("all", "all")}, "each once"),
         ({"pools": ("every",)}, "Expected one of: all, mean, first, last"),
         ({"layers": (1, 1)}, "Expected each layer once"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from itertools import islice
 
 from extract.store.identity import leaves
 from extract.store.standing import RECORD_NAME
@@ -125,9 +124,11 @@ def _made(artifact: Artifact) -> str:
     fingerprint = record.get("fingerprint") if isinstance(record, dict) else None
     if not isinstance(fingerprint, dict):
         return "How it was made, `config.json` does not say.\n"
-    facts = (
+    facts = [
         (name, "–" if value is None else str(value))
         for name, value in leaves(fingerprint)
         if not name.startswith("weights.files.")
-    )
-    return table(("how it was made", ""), islice(facts, _MOST_FACTS))
+    ]
+    more = len(facts) - _MOST_FACTS
+    shown = table(("how it was made", ""), facts[:_MOST_FACTS])
+    return shown + (f"\n… and {more} more in `config.json`.\n" if more > 0 else "")

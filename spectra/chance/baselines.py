@@ -33,6 +33,10 @@ class Spread(NamedTuple):
     sd: float | None
 
 
+MOST = 100_000
+"""Permutations, and draws of Gaussian rows: what is held of each would fill any memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chance:
     """One metric of a group at its count.
@@ -85,7 +89,7 @@ def baselines(
         source: a model's directory, with a layer and a pool.
         config: convention, categories, repeats, seed, what is left out, backend and memory.
         permutations: of the labels, N: p-values are multiples of 1 / (N + 1).
-        gaussians: draws of Gaussian rows of each kind.
+        gaussians: draws of Gaussian rows of each kind, 2 or more.
         progress: told of each stage's progress.
 
     Raises:
@@ -93,6 +97,9 @@ def baselines(
         UsageError: an option cannot be met here, or no two groups of a kind are large enough.
     """
     config = config or RunConfig()
+    for name, given, least in (("permutations", permutations, 1), ("gaussians", gaussians, 2)):
+        if not least <= given <= MOST:
+            raise UsageError(f"{name} is {given}. Expected {least} to {MOST:,}.")
     if config.chosen.row_norm:
         raise UsageError(
             f"the convention {config.chosen.name!r} normalises rows by their group, for which "

@@ -102,6 +102,7 @@ def baselines(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 
 def _table(found: Baselines, metric: str) -> Table:
     from spectra.cli._tables import label_cell, new_table
+    from spectra.results.records import group_name
 
     one = found.source
     title = f"{one.source.path.name}, layer {one.layer.index}, pool {one.source.pool}: {metric}"
@@ -110,7 +111,7 @@ def _table(found: Baselines, metric: str) -> Table:
     for group, (_, count, metrics) in found.groups.items():
         chance = metrics[metric]
         table.add_row(
-            label_cell(group.category or group.segment or "", 2 * (group.kind == "category")),
+            label_cell(group_name(group), 2 * (group.kind == "category")),
             f"{count:,}",
             _number(chance.observed),
             _spread(*chance.permuted),

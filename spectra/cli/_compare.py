@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from spectra.compare import Comparison, Prospect
     from spectra.compare.comparison import Pair
-    from spectra.grouping import Group
     from spectra.sources import Opened
 
 EXAMPLE = "spectra compare states/olmo-sft states/olmo-dpo --out comparison"
@@ -113,15 +112,17 @@ def compare(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 
 
 def _described(plan: Prospect) -> str:
+    from spectra.results.records import group_name
+
     lines = [
         f"Dry run: nothing is written. {len(plan.sources[0].samples)} shared traces of",
         *(f"  {_name(one)}: {one.source.path}" for one in plan.sources),
         "would be compared, groups at",
     ]
     for group, count in plan.counts.items():
-        lines.append(f"  {count:>6,} rows  {_label(group)}")
+        lines.append(f"  {count:>6,} rows  {group_name(group)}")
     lines += [
-        f"  {_label(group)} is left out: {' and '.join(map(str, rows))} rows"
+        f"  {group_name(group)} is left out: {' and '.join(map(str, rows))} rows"
         for group, rows in plan.left_out().items()
     ]
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in plan.warnings)])
@@ -131,12 +132,9 @@ def _name(one: Opened) -> str:
     return f"{one.source.path.name}, layer {one.layer.index}, pool {one.source.pool}"
 
 
-def _label(group: Group) -> str:
-    return " ".join(filter(None, (group.segment, group.category))) or "global"
-
-
 def _table(found: Comparison, pair: Pair) -> Table:
     from spectra.cli._tables import label_cell, new_table
+    from spectra.results.records import group_name
 
     a, b = found.prospect.sources[pair.a], found.prospect.sources[pair.b]
     title = f"{_name(b)} less {_name(a)}"
@@ -154,5 +152,5 @@ def _table(found: Comparison, pair: Pair) -> Table:
             spread = "" if each.se is None else f" ± {each.se:.2g}"
             p = "" if each.p_holm is None else f"  p {each.p_holm:.2g}"
             cells.append(f"{each.difference:+.4g}{spread}{p}")
-        table.add_row(label_cell(_label(one.group), indent), f"{one.count:,}", *cells)
+        table.add_row(label_cell(group_name(one.group), indent), f"{one.count:,}", *cells)
     return table

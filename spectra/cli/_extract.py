@@ -21,9 +21,8 @@ from spectra.cli._processes import (
     processes,
 )
 from spectra.cli._progress import Progress, progress
-from spectra.cli._run import show, warn
+from spectra.cli._run import refuse_with, show, warn
 from spectra.cli._text import complain, document, say
-from spectra.errors import UsageError
 
 if TYPE_CHECKING:
     from extract.config import ExtractConfig
@@ -32,12 +31,13 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 "
-    "--out annotated_traces_reprs/qwen3-4b-thinking-2507 --layers 18,-1"
+    "--out annotated_traces_reprs/qwen3-4b-thinking-2507 --layers 18,-1\n\n  "
+    "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 --layers 18,-1 "
+    "--spectra spectral_metrics --no-shards"
 )
-WITHOUT_SHARDS = (
-    "spectra extract traces.jsonl.xz --model Qwen/Qwen3-4B-Thinking-2507 --layers all "
-    "--spectra spectral_metrics --no-shards --jackknife off"
-)
+
+_LEFT = "The batches that are finished are kept"
+"""Of an extraction that several processes share, when one of them ends it."""
 
 _WHAT, _HOW = "What is saved", "How it is computed"
 
@@ -283,21 +283,12 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     place = measuring.check_place(out, measure, fresh=fresh, push_layout=push_layout)
     given = {name: value for name, value in choices.items() if value is not None}
     config = ExtractConfig(traces=traces, model=model, out=place, **given)
-    shardless = measure is not None and not measure.shards
-    for name, conflicts in {"--dry-run": dry_run, "--no-shards": shardless}.items():
-        if conflicts and distributed:
-            raise UsageError(
-                f"{name} and --distributed were both given. Expected one of them: a dry run tells "
-                "of all processes together, and without shards one process does everything."
-            )
-    with processes(
-        "spectra extract", distributed, coordinator, num_processes, process_id
-    ) as shared:
-        others = shared.rank > 0
-        found, text, runs = _carried_out(
-            config, measure, shared, dry_run=dry_run, quiet=quiet or others
-        )
-    if others:
+    if distributed:
+        refuse_with("distributed", dry_run=dry_run, no_shards=bool(no_shards))
+    cluster = (distributed, coordinator, num_processes, process_id)
+    with processes("spectra extract", *cluster, left=_LEFT) as shared:
+        found, text, runs = _carried_out(config, measure, shared, dry_run=dry_run, quiet=quiet)
+    if shared.rank:
         return
     for warning in () if quiet or found is None else found["warnings"]:
         complain(f"Warning: {warning}")
@@ -320,7 +311,7 @@ def _carried_out(
     quiet: bool,
 ) -> tuple[dict[str, Any] | None, str, tuple[ModelRun, ...]]:
     """What is to be told of the extraction, as a document and as text, and what was measured."""
-    command = ("spectra", *sys.argv[1:])
+    command, quiet = ("spectra", *sys.argv[1:]), quiet or shared.rank > 0
     with progress(quiet, unit="tokens") as tell:
         if measure is not None and not measure.shards:
             if dry_run:

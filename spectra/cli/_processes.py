@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spectra.distributed import ALONE, Cluster, Processes, connect, refuse_copies
+from spectra.distributed import ALONE, NOTHING, Cluster, Processes, connect, refuse_copies
 from spectra.errors import UsageError
 
 Distributed = Annotated[
@@ -39,8 +39,11 @@ def processes(
     coordinator: str | None,
     num_processes: int | None,
     process_id: int | None,
+    left: str = NOTHING,
 ) -> Iterator[Processes]:
     """The processes that share a command, for as long as the block lasts.
+
+    `left` says what a process leaves behind when another ends.
 
     Raises:
         UsageError: options that do not go together, or copies that know nothing of each other.
@@ -48,7 +51,7 @@ def processes(
     """
     cluster = Cluster(coordinator, num_processes, process_id)
     if distributed:
-        with connect(cluster) as found:
+        with connect(cluster, left) as found:
             yield found
         return
     if cluster.given:

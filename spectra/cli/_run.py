@@ -180,7 +180,8 @@ def refuse_with(what: str, **flags: bool) -> None:
     """Raise `UsageError` for flags that do not go with another."""
     for name, given in flags.items():
         if given:
-            raise UsageError(f"--{name} does not go with --{what}. Leave one of them out.")
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} does not go with --{what}. Leave one of them out.")
 
 
 def _silence(stage: str, done: int, total: int) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 
 from spectra.artifacts import Artifact
 from spectra.backend import Backend
-from spectra.engine import LayerPlan, PoolPlan, Progress, RunConfig
+from spectra.engine import LayerPlan, Progress, RunConfig
 from spectra.engine.memory import Bytes, Limit
-from spectra.engine.plan import MOMENT_BYTES
 from spectra.errors import UsageError
 from spectra.preparation import Prepared, least_needed, megabytes, prepare_opened
 
@@ -163,23 +162,12 @@ def _side_by_side(plan: LayerPlan, layers: int) -> Bytes:
     for one in plan.rounds:
         pools = [plan.pools[number] for number in one.pools]
         for categories in one.sweeps:
-            both = [_waiting(pool, categories, plan.limit) for pool in pools]
-            for state in zip(*both, strict=True):
-                waiting = waiting.larger(sum(state, Bytes()))
-    return plan.planned + _times(waiting, layers - 1)
-
-
-def _waiting(pool: PoolPlan, categories: range, limit: Limit) -> tuple[Bytes, Bytes]:
-    """What a pool takes when its rows were collected, and when its groups wait to be weighed."""
-    here = slice(categories.start, categories.stop)
-    plain = replace(pool, weighs=False)
-    rows_and_atoms = sum(plain.by_category(limit)[here], Bytes())
-    axes = _less(sum(pool.by_category(limit)[here], Bytes()), rows_and_atoms)
-    axes += _less(pool.fixed(limit), plain.fixed(limit))
-    sums = 2 * MOMENT_BYTES * pool.dim * int((pool.atom_rows > 0).sum()) * pool.diagnoses
-    collected = rows_and_atoms + limit.place(len(pool.lasting) * pool.row_bytes + sums, 0)
-    atoms = int((pool.large & pool.among(categories)).sum())
-    return collected, _less(collected, limit.place(0, atoms * MOMENT_BYTES * pool.dim**2)) + axes
+            both = [pool.waiting(categories, plan.limit) for pool in pools]
+            collected, weighing = (sum(state, Bytes()) for state in zip(*both, strict=True))
+            moments = sum((pool.moments(categories, plan.limit) for pool in pools), Bytes())
+            repairing = collected - moments + Bytes(plan.room_to_repair(one, categories)[1])
+            waiting = waiting.larger(collected).larger(weighing).larger(repairing)
+    return plan.planned.larger(waiting) + _times(waiting, layers - 1)
 
 
 def _passes(plan: LayerPlan, config: RunConfig, lots: int) -> Passes:
@@ -214,7 +202,3 @@ def _too_much(need: Need, least: Bytes, limit: Limit) -> str:
 
 def _times(one: Bytes, count: int) -> Bytes:
     return reduce(Bytes.__add__, [one] * count, Bytes())
-
-
-def _less(one: Bytes, other: Bytes) -> Bytes:
-    return Bytes(one.host - other.host, one.device - other.device)

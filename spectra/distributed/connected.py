@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spectra.distributed.launched import Cluster
 from spectra.distributed.processes import ALONE, Processes
-from spectra.distributed.watch import Watch
+from spectra.distributed.watch import NOTHING, Watch
 from spectra.distributed.wire import Wire
 from spectra.errors import DisagreementError, PeerError, UsageError
 from spectra.strict_json import JSON, differences, dumps, loads
@@ -32,11 +32,12 @@ _ASKING = 1000
 
 
 @contextmanager
-def connect(cluster: Cluster) -> Iterator[Processes]:
+def connect(cluster: Cluster, left: str = NOTHING) -> Iterator[Processes]:
     """The processes of this run, until the block ends; before JAX is used for anything.
 
     An error in the block, Ctrl-C and SIGTERM included, ends the others too: they raise `PeerError`
     with its message where they next wait for each other, or are ended after `watch.GRACE` seconds.
+    `left` says in that case what process {rank} has left behind.
 
     Raises:
         UsageError: JAX cannot tell which processes there are, or they do not find each other.
@@ -46,7 +47,7 @@ def connect(cluster: Cluster) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    peers = Connected(client, rank, count, lambda: _quiet(lambda: Wire(rank, count)))
+    peers = Connected(client, rank, count, lambda: _quiet(lambda: Wire(rank, count)), left)
     try:
         yield peers
         peers.gather("end", "done")
@@ -83,11 +84,21 @@ def _client(cluster: Cluster) -> tuple[Any, int, int]:
 class Connected:
     """One of several processes."""
 
-    def __init__(self, client: Any, rank: int, count: int, wire: Callable[[], Wire]) -> None:
-        """Over a `client` of JAX's coordination service; all of them make their `wire` at once."""
-        self.rank, self.count = rank, count
+    def __init__(
+        self,
+        client: Any,
+        rank: int,
+        count: int,
+        wire: Callable[[], Wire],
+        left: str = NOTHING,
+    ) -> None:
+        """Over a `client` of JAX's coordination service; all of them make their `wire` at once.
+
+        `left` says what process {rank} leaves behind when another ends.
+        """
+        self.rank, self.count, self._left = rank, count, left.format(rank=rank)
         self._client, self._asked = client, 0
-        self._watch = Watch(client, rank, count)
+        self._watch = Watch(client, rank, count, left=left)
         hosts = self.gather("host", socket.gethostname())
         self._watch.hosts = [str(host) for host in hosts]
         self._wire: Wire = self._try(wire)
@@ -184,7 +195,7 @@ class Connected:
         found = self._watch.wait()
         return found or PeerError(
             f"process {self.rank} of {self.count} lost the others: {str(error).splitlines()[0]} "
-            "Nothing was written by this one. Look at what the others said, and run again."
+            f"{self._left}. Look at what the others said, and run all of them again."
         )
 
 

@@ -13,6 +13,9 @@ from typing import Any
 
 from spectra.errors import PeerError, SpectraError
 
+NOTHING = "Nothing was written by process {rank}"
+"""What a process leaves behind that ends before all is done."""
+
 BEAT = 1.0
 """Seconds between signs of life."""
 
@@ -35,14 +38,17 @@ class Watch:
         rank: int,
         count: int,
         end: Callable[[PeerError], None] | None = None,
+        left: str = NOTHING,
     ) -> None:
         """Begin: `client` is JAX's connection to its coordination service.
 
-        Whoever does not end by himself is ended by `end`, by default the process, at once.
+        Whoever does not end by himself is ended by `end`, by default the process, at once. `left`
+        says what process {rank} leaves behind then.
         """
         self._end = end or _end_at_once
         self.hosts = ["?"] * count
         self._client, self._rank, self._count = client, rank, count
+        self._left = left.format(rank=rank)
         self._found: PeerError | None = None
         self._heard = threading.Event()
         self._ending = threading.Event()
@@ -126,8 +132,8 @@ class Watch:
 
     def _ended(self, rank: int, how: str) -> PeerError:
         return PeerError(
-            f"process {rank} of {self._count} (on {self.hosts[rank]}) {how} Nothing was written by "
-            f"process {self._rank}; run all of them again."
+            f"process {rank} of {self._count} (on {self.hosts[rank]}) {how} {self._left}; "
+            "run all of them again."
         )
 
 

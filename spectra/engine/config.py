@@ -15,6 +15,8 @@ from spectra.sampling import Draws, Sampling
 from spectra.statistics import Convention, convention
 
 MOST_BINS = 1000
+MOST_REPEATS = 10_000
+"""Draws are settled before anything is read, and one takes as long as the others."""
 
 NonFinite = Literal["null", "drop", "error"]
 Jackknife = Literal["first-order", "exact", "off"]
@@ -112,8 +114,9 @@ class RunConfig:
             raise UsageError(f"layers is {list(self.layers)}. Expected each layer once.")
         if not self.pools or len(set(self.pools)) < len(self.pools):
             raise UsageError(f"pools is {list(self.pools)}. Expected at least one, each once.")
-        if self.num_bins > MOST_BINS:
-            raise UsageError(f"num_bins is {self.num_bins}. Expected at most {MOST_BINS}.")
+        for name, most in (("num_bins", MOST_BINS), ("repeats", MOST_REPEATS)):
+            if getattr(self, name) > most:
+                raise UsageError(f"{name} is {getattr(self, name)}. Expected at most {most}.")
         if self.influences and not self.weighs:
             raise UsageError(
                 f"influences come with standard errors, which the convention {self.chosen.name!r} "

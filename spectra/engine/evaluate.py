@@ -18,10 +18,11 @@ from spectra.engine.collect import RowStore
 from spectra.engine.config import RunConfig
 from spectra.engine.dealing import Deal
 from spectra.engine.exchange import own_blocks
-from spectra.engine.influence import Influence
+from spectra.engine.influence import Influence, SecondPass
 from spectra.engine.memory import Bytes, Limit
 from spectra.engine.plan import PoolPlan, Round, rounds
 from spectra.engine.pool import PoolJob, PoolResult, Progress, bad_rows
+from spectra.engine.repair import LEAST_CELLS, Repairs, cell_bytes
 from spectra.engine.sampled import Samples
 from spectra.engine.source import STREAMED, Source, pilot
 from spectra.engine.stream import Stream
@@ -63,6 +64,14 @@ class LayerPlan:
     def room(self) -> int:
         """Bytes that moments may take where they lie."""
         return self.limit.host if self.limit.device is None else self.limit.device
+
+    def room_to_repair(self, one: Round, categories: range) -> tuple[int, int]:
+        """Bytes of the host's memory for repairs beside axes, and where none are held."""
+        pools = [self.pools[number] for number in one.pools]
+        moments = sum((pool.moments(categories, self.limit) for pool in pools), Bytes()).host
+        both = [pool.waiting(categories, self.limit) for pool in pools]
+        beside = sum(collected.host - weighing.host for collected, weighing in both)
+        return max(beside, 0), max(moments, LEAST_CELLS * cell_bytes(pools[0].dim))
 
     def within(self, limit: Limit) -> LayerPlan:
         """The same work in as many rounds and sweeps as another limit asks for."""
@@ -191,7 +200,7 @@ def _evaluate(
                     job.close(categories, collector, progress)
                 for job in jobs:
                     job.wait()
-                _weigh(jobs, stream, deal, progress)
+                _look_again(jobs, stream, deal, progress, plan.room_to_repair(one, categories))
             for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
                 if config.jackknife == "exact" and config.weighs:
@@ -243,20 +252,60 @@ def evaluate_samples(
     return result
 
 
-def _weigh(jobs: Sequence[PoolJob], stream: Stream, deal: Deal, progress: Progress) -> None:
-    """Find what traces carry of the groups solved so far, with one more pass where they need it."""
-    passes = [job.second_pass() for job in jobs]
-    taking = [one for one in passes if one is not None]
-    if taking:
-        rows_of = [one.rows for one in taking]
-        reader = stream.reader
+def _look_again(
+    jobs: Sequence[PoolJob],
+    stream: Stream,
+    deal: Deal,
+    progress: Progress,
+    room: tuple[int, int],
+) -> None:
+    """Weigh and repair the groups solved so far, with more passes where they need them.
+
+    Unresolved groups are repaired in the pass that weighs, as far as the first `room` in bytes
+    allows, and the others in passes of their own, which have the second.
+    """
+    beside, alone = room
+    weighing = [job.second_pass() for job in jobs]
+    passing: list[SecondPass | Repairs] = [one for one in weighing if one is not None]
+    repairs = _unresolved(jobs, beside) if passing and beside >= alone // 2 else []
+    _take_rows([*passing, *(one for _, one in repairs)], stream, deal, "standard errors", progress)
+    for job, weighed in zip(jobs, weighing, strict=True):
+        job.note_carried(weighed)
+    del passing, weighing  # and with them the axes
+    while True:
+        for job, one in repairs:
+            job.note_repaired(one)
+        repairs = _unresolved(jobs, alone)
+        if not repairs:
+            return
+        _take_rows([one for _, one in repairs], stream, deal, "unresolved spectra", progress)
+
+
+def _unresolved(jobs: Sequence[PoolJob], room: int) -> list[tuple[PoolJob, Repairs]]:
+    """What repairs groups of all pools; each has a share of the room that is left."""
+    found = []
+    needy = [job for job in jobs if job.unresolved]
+    for after, job in enumerate(needy):
+        found.append((job, job.repairs(room // (len(needy) - after))))
+        room = max(0, room - found[-1][1].bytes)
+    return found
+
+
+def _take_rows(
+    takers: Sequence[SecondPass | Repairs],
+    stream: Stream,
+    deal: Deal,
+    stage: str,
+    progress: Progress,
+) -> None:
+    """Have these take the rows that they want, in one pass; none where there are none."""
+    if takers:
+        total = stream.reader.num_rows
         for block in own_blocks(
-            *(stream, deal.processes, rows_of, [one.wanted for one in taking]),
-            lambda rows: progress("standard errors", rows, reader.num_rows),
+            *(stream, deal.processes, [one.rows for one in takers]),
+            *([one.wanted for one in takers], lambda rows: progress(stage, rows, total)),
         ):
-            taking[block.pool].add(block.rows, block.numbers)
-    for job, one in zip(jobs, passes, strict=True):
-        job.note_carried(one)
+            takers[block.pool].add(block.rows, block.numbers)
 
 
 def _reading(progress: Progress, reader: RowReader) -> Callable[[int], None]:

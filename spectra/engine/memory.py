@@ -21,6 +21,10 @@ class Bytes:
         """What both take together."""
         return Bytes(self.host + other.host, self.device + other.device)
 
+    def __sub__(self, other: Self) -> Bytes:
+        """What is left of this without the other."""
+        return Bytes(self.host - other.host, self.device - other.device)
+
     def larger(self, other: Self) -> Bytes:
         """What the two take one after the other."""
         return Bytes(max(self.host, other.host), max(self.device, other.device))

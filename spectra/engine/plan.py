@@ -10,7 +10,7 @@ categories within them (sweeps). A pool's row is read once however many sweeps t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,6 +184,22 @@ class PoolPlan:
             matrices += (by_segment[:, : len(SEGMENTS)] > self.dim).sum(axis=1)
             matrices += (by_bin > self.dim).sum(axis=1)
         return list(map(limit.place, rows.tolist(), (matrices * self._moment_bytes).tolist()))
+
+    def waiting(self, categories: range, limit: Limit) -> tuple[Bytes, Bytes]:
+        """Memory held when rows were collected, and when groups wait to be weighed."""
+        here = slice(categories.start, categories.stop)
+        plain = replace(self, weighs=False)
+        rows_and_atoms = sum(plain.by_category(limit)[here], Bytes())
+        axes = sum(self.by_category(limit)[here], Bytes()) - rows_and_atoms
+        axes += self.fixed(limit) - plain.fixed(limit)
+        sums = 2 * MOMENT_BYTES * self.dim * int((self.atom_rows > 0).sum()) * self.diagnoses
+        collected = rows_and_atoms + limit.place(len(self.lasting) * self.row_bytes + sums, 0)
+        return collected, collected - self.moments(categories, limit) + axes
+
+    def moments(self, categories: range, limit: Limit) -> Bytes:
+        """Of it, the atoms' moments, which are gone when groups were solved."""
+        atoms = int((self.large & self.among(categories)).sum())
+        return limit.place(0, atoms * self._moment_bytes)
 
     @property
     def _sizes(self) -> Ints:

@@ -19,6 +19,7 @@ from spectra.engine.energies import Energies
 from spectra.engine.influence import Influence, SecondPass
 from spectra.engine.leave_out import LeaveOut, Without
 from spectra.engine.plan import PoolPlan
+from spectra.engine.repair import Repairs
 from spectra.engine.sampled import Samples
 from spectra.engine.solve import Normaliser, Solver, all_repaired
 from spectra.engine.stream import Stream
@@ -164,6 +165,29 @@ class PoolJob:
         if self._influence is not None:
             result.sampled_blocks = self._samples.blocks_drawn(self._influence.blocks)
         self._solver.carried.clear()
+
+    @property
+    def unresolved(self) -> list[Group]:
+        """The groups, after `wait`, whose moments do not serve and whose rows were not seen."""
+        return [
+            group
+            for group, spectra in self._solver.results.items()
+            if spectra.fault is not None and spectra.method == "moments"
+        ]
+
+    def repairs(self, room: int) -> Repairs:
+        """What takes rows of unresolved groups once more: one at least, others as room allows."""
+        groups = self.unresolved
+        return Repairs(self._plan.rows, groups, room, self._shift, self._dtype, self._workers)
+
+    def note_repaired(self, repairs: Repairs) -> None:
+        """Take what was found of the rows in place of what moments gave."""
+        for group, found in repairs.finish().items():
+            spectra = self._solver.results[group]
+            assert spectra.fault is not None, "a resolved group was repaired"
+            if self._workers.deal.processes.rank == 0:  # all take note; one counts
+                self._workers.note_repair(spectra.fault)
+            self._solver.results[group] = spectra.repaired_by(found)
 
     def finish(self, stream: Stream, bad: Ints) -> None:
         """Repair unresolved spectra, row-normalise, note bad rows; nothing may be solving."""

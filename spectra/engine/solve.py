@@ -142,7 +142,7 @@ class Solver(Generic[Key]):
 
 def repaired(spectra: Spectra, blocks: Blocks, workers: Workers) -> Spectra:
     """The same spectra where they are resolved, else by QR and SVD of the rows, which is noted."""
-    if spectra.fault is None:
+    if spectra.fault is None or spectra.method == "svd":
         return spectra
     workers.note_repair(spectra.fault)
     return spectra.repaired_by(spectra_of_blocks(blocks, spectra.dim))
@@ -159,7 +159,7 @@ def all_repaired(
     Dealt out as the workers' tasks are, or by another `deal`.
     """
     deal = workers.deal if deal is None else deal
-    broken = [key for key, one in spectra.items() if one.fault is not None]
+    broken = [key for key, one in spectra.items() if one.fault and one.method != "svd"]
     mine = [key for key in broken if deal.mine(cost_of(spectra[key].rows, spectra[key].dim))]
     with own_threads_blas():
         own = {key: repaired(spectra[key], blocks(key), workers) for key in mine}

@@ -14,7 +14,10 @@ from spectra.linalg.resolution import FAST as FAST
 from spectra.linalg.resolution import statistic_error as statistic_error
 from spectra.linalg.rownorm import normalised_rows as normalised_rows
 from spectra.linalg.rownorm import zero_length as zero_length
+from spectra.linalg.rowspace import Factor as Factor
+from spectra.linalg.rowspace import led_by_ones as led_by_ones
 from spectra.linalg.rowspace import spectra_of_blocks as spectra_of_blocks
+from spectra.linalg.rowspace import spectra_of_factors as spectra_of_factors
 from spectra.linalg.spectrum import Fault as Fault
 from spectra.linalg.spectrum import Method as Method
 from spectra.linalg.spectrum import Reduced as Reduced

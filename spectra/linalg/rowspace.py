@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from spectra.errors import SolverError
@@ -39,6 +40,12 @@ def spectra_of_blocks(blocks: Blocks, dim: int) -> Spectra:
         energy += float(np.vdot(block, block))
     mean = total / rows
     factor = triangular_factor((block - mean for block in _panels(blocks())), dim)
+    return _spectra(factor, mean, rows, energy)
+
+
+def _spectra(factor: F64, mean: F64, rows: int, energy: float) -> Spectra:
+    """Of n rows with this factor [k, d] of what is left of them without their mean."""
+    dim = len(mean)
     centered, raw = _squared_singular_values(factor, np.sqrt(rows) * mean)
     cut = zero_cut(rows, dim, energy)
     centered, raw = (np.where(squares > cut, squares, 0.0) for squares in (centered, raw))
@@ -64,18 +71,66 @@ def _panels(blocks: Iterable[F64]) -> Iterator[F64]:
         yield np.concatenate(held)
 
 
-def triangular_factor(blocks: Iterable[F64], dim: int) -> F64:
+class Factor:
     """R [at most dim, dim] with R'R = sum of block'block, by QR of blocks under the factor."""
-    factor = np.empty((0, dim))
-    pending: list[F64] = []
-    waiting = 0
-    for block in blocks:
-        pending.append(block)
-        waiting += len(block)
+
+    def __init__(self, dim: int, tall: int = 4) -> None:
+        """Blocks wait until they have `tall` dim rows: more of them take memory and less time."""
+        self._factor = np.empty((0, dim))
+        self._tall = tall * dim
+        self._pending: list[F64] = []
+        self._waiting = 0
+
+    def add(self, block: F64) -> None:
+        """Take rows [m, dim], which may not change after."""
+        self._pending.append(block)
+        self._waiting += len(block)
         # A tall panel amortises re-reducing the factor: 4 d rows make that a fifth of the work.
-        if waiting >= 4 * dim:
-            factor, pending, waiting = _fold(factor, pending), [], 0
-    return _fold(factor, pending) if pending else factor
+        if self._waiting >= self._tall:
+            self._fold()
+
+    def whole(self) -> F64:
+        """Of all that was taken; the rows themselves where they are no more than dim."""
+        if self._pending:
+            self._fold()
+        return self._factor
+
+    def _fold(self) -> None:
+        self._factor = _fold(self._factor, self._pending)
+        self._pending, self._waiting = [], 0
+
+
+def triangular_factor(blocks: Iterable[F64], dim: int) -> F64:
+    """`Factor` of all blocks."""
+    factor = Factor(dim)
+    for block in blocks:
+        factor.add(block)
+    return factor.whole()
+
+
+def led_by_ones(rows: NDArray[np.generic], shift: F64) -> F64:
+    """(1, x - shift) [m, d + 1] of rows x [m, d]: what `spectra_of_factors` wants factors of.
+
+    The factor of all rows of a set then begins with sqrt(n) (1, mean - shift), up to its sign, and
+    what is below and beside that is the centred rows' own: the mean need not be known before.
+    """
+    found = np.empty((len(rows), len(shift) + 1))
+    found[:, 0] = 1.0
+    np.subtract(rows, shift, out=found[:, 1:])
+    return found
+
+
+def spectra_of_factors(factors: Iterable[F64], shift: F64, rows: int, energy: float) -> Spectra:
+    """Spectra of the n = `rows` rows x of which `Factor` took `led_by_ones`, some here, some there.
+
+    `energy` is the sum of squares of x.
+    """
+    dim = len(shift)
+    whole = triangular_factor(factors, dim + 1)
+    if np.tril(whole, -1).any():
+        whole = geqrf(np.asfortranarray(whole))
+    mean = shift + whole[0, 1:] / whole[0, 0]
+    return _spectra(whole[1:, 1:], mean, rows, energy)
 
 
 def _fold(factor: F64, blocks: list[F64]) -> F64:

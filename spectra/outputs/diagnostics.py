@@ -70,12 +70,15 @@ def diagnostics(
 def strongest(by_trace: F64, rows: Ints, names: Mapping[int, str]) -> list[dict[str, Any]]:
     """The traces that carry most of `rankme`, to first order, the first the strongest.
 
+    Of those that carry the same but for rounding, as two traces alone do, the first comes first.
+
     Args:
         by_trace: [T, METRICS] d metric / d weight of the trace, at equal weights.
         rows: [T] the group's rows of each trace.
         names: ids of the traces that have rows.
     """
     carried = np.abs(by_trace[:, METRICS.index("rankme")])
+    carried = np.round(carried / (carried.max(initial=0.0) or 1.0), 9)
     order = sorted(names, key=lambda trace: (-carried[trace], trace))[:INFLUENTIAL]
     shown = {name: METRICS.index(name) for name in ("rankme", "rankme_sigma", "alpha_req")}
     return [

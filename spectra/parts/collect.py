@@ -22,7 +22,7 @@ from spectra.engine.memory import Bytes, Limit
 from spectra.errors import OutputError, PartMismatchError, UsageError
 from spectra.linalg import F64
 from spectra.lock import locked
-from spectra.parts.file import PartFile, header, write_tensors
+from spectra.parts.file import DIGEST, DIGEST_FORM, PartFile, Sealed, header, write_tensors
 from spectra.parts.fingerprint import fingerprint
 from spectra.parts.naming import Part
 from spectra.preparation import Prepared, host_memory, megabytes
@@ -94,6 +94,7 @@ def plan_part(prepared: Prepared, config: RunConfig, backend: Backend, part: Par
         limits.append(Limit(host_memory(config), backend.moment_room(reader.dim)))
         memory = memory.larger(sum((one.planned(limits[-1]) for one in own), Bytes()))
         tensors |= _layer_forms(layer, reader.dim, reader.dtype, own, backend)
+    tensors[DIGEST] = DIGEST_FORM
     return Planned(shares, tensors, memory, limits[0])
 
 
@@ -159,7 +160,9 @@ def collect_part(
         rows = first.start, first.stop
         model = prepared.artifact.config.model
         if path.exists() and not fresh:
-            check_fingerprint(PartFile.open(path), mark, "this run")
+            there = PartFile.open(path)
+            there.is_part(part)
+            check_fingerprint(there, mark, "this run")
             return PartRun(model, path, part, rows, False, path.stat().st_size)
         record = {
             "part": str(part),
@@ -171,13 +174,15 @@ def collect_part(
         head = header(planned.tensors, record)
         _check_room(path, planned.size + len(head))
         with replacing(path, work) as stream, one_thread_blas():
-            stream.write(head)
+            sealed = Sealed(stream)
+            sealed.write(head)
             for layer in prepared.layers:
                 with prepared.artifact.open_rows(layer, config.drop_dims) as reader:
                     shift, shares = shifts[layer.index], planned.shares[layer.index]
                     arrays = _layer_arrays(layer, shares, reader, shift, backend, progress)
-                write_tensors(stream, planned.tensors, arrays)
+                write_tensors(sealed, planned.tensors, arrays)
                 del arrays  # what they are made from, too, before the next layer's
+            sealed.seal()
     discard_empty([work])  # a killed part's is not the lock's to remove
     return PartRun(model, path, part, rows, True, planned.size + len(head))
 

@@ -1,7 +1,11 @@
-"""A part's file: safetensors, a record as its metadata, tensors written and read in slices."""
+"""A part's file: safetensors, a record as its metadata, tensors written and read in slices.
+
+The last tensor is the SHA-256 of all bytes before its own: what is added up is what was collected.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,10 +19,13 @@ from numpy.typing import NDArray
 from spectra.artifacts.header import SafetensorsHeader, read_tensors
 from spectra.engine import Array, Form
 from spectra.errors import InputError, PartFormatError
-from spectra.files import open_for_reading, read_into
+from spectra.files import open_for_reading, read_into, unreadable
+from spectra.parts.naming import Part
 from spectra.strict_json import dumps, loads
 
 RECORD = "spectra_part"
+DIGEST = "sha256"
+DIGEST_FORM = Form(np.dtype(np.uint8), (32,))
 SLICE_BYTES = 16 << 20
 
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -49,7 +56,24 @@ def header(forms: Mapping[str, Form], record: Mapping[str, Any]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def write_tensors(stream: BinaryIO, forms: Mapping[str, Form], arrays: Mapping[str, Array]) -> None:
+class Sealed:
+    """A stream of a part's bytes, whose hash comes last."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Further bytes of the file."""
+        self._hash.update(data)
+        self._stream.write(data)
+
+    def seal(self) -> None:
+        """The last tensor."""
+        self._stream.write(self._hash.digest())
+
+
+def write_tensors(stream: Sealed, forms: Mapping[str, Form], arrays: Mapping[str, Array]) -> None:
     """The data of the next tensors of a header, which they follow in its order."""
     for name, array in arrays.items():
         form = forms[name]
@@ -118,6 +142,35 @@ class PartFile:
             if one.dtype in _DTYPES
         }
         return cls(path, record, tensors)
+
+    def is_part(self, part: Part) -> None:
+        """Raise `PartFormatError` unless it is this part by what it says of itself."""
+        if self.record.get("part") != str(part):
+            raise PartFormatError(
+                f"{self.path} is not part {part} of a run: it was written as part "
+                f"{ascii(self.record.get('part'))[:40]}, and copied or renamed. Put each part "
+                "under its own name, or have it written again (--fresh)."
+            )
+
+    def check(self, forms: Iterable[tuple[str, Form]]) -> None:
+        """Raise `PartFormatError` unless it has just these tensors, with the bytes as written."""
+        self.expect(forms)
+        made, told = hashlib.sha256(), self.tensors[DIGEST]
+        left = told.offset
+        handle = open_for_reading(self.path)
+        try:
+            while left and (piece := os.pread(handle, min(left, SLICE_BYTES), told.offset - left)):
+                made.update(piece)
+                left -= len(piece)
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+        finally:
+            os.close(handle)
+        if made.digest() != told[:].tobytes():
+            raise PartFormatError(
+                f"{self.path} is not a whole part of a run: its bytes are not those that were "
+                "written, by the SHA-256 at its end. Remove it, or have it written again (--fresh)."
+            )
 
     def expect(self, forms: Iterable[tuple[str, Form]]) -> None:
         """Raise `PartFormatError` unless it has just these tensors."""

@@ -20,12 +20,11 @@ def fingerprint(
     prepared: Prepared, config: RunConfig, backend: Backend, shifts: Mapping[int, F64]
 ) -> dict[str, Any]:
     """As plain JSON values; `shifts` by layer."""
-    options = {name: value for name, value in config.asdict().items() if name not in _FREE}
     return {
         "format_version": 1,
         "input": input_identity(prepared.artifact),
         "layers": [layer.index for layer in prepared.layers],
-        "options": _plain(options),
+        "options": settled(config),
         "convention": _plain(config.chosen.asdict()),
         "categories": prepared.names.asdict(),
         "backend": {"name": backend.name, "mode": backend.mode},
@@ -35,6 +34,11 @@ def fingerprint(
             for layer, shift in shifts.items()
         },
     }
+
+
+def settled(config: RunConfig) -> dict[str, Any]:
+    """The options that must be equal in all parts, as plain JSON values."""
+    return {name: _plain(value) for name, value in config.asdict().items() if name not in _FREE}
 
 
 def _plain(value: Any) -> Any:

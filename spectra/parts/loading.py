@@ -10,11 +10,11 @@ import numpy as np
 
 from spectra.backend import Backend
 from spectra.engine import Collected, Merged, RunConfig
-from spectra.errors import PartFormatError, PartsMissingError
+from spectra.errors import PartFormatError, PartsMissingError, UsageError
 from spectra.grouping import Ints
 from spectra.parts.collect import Planned, check_fingerprint, plan_part
 from spectra.parts.file import PartFile
-from spectra.parts.fingerprint import fingerprint
+from spectra.parts.fingerprint import fingerprint, settled
 from spectra.parts.naming import DIRECTORY, Part, parts_in
 from spectra.preparation import Prepared
 
@@ -43,7 +43,10 @@ def recorded_options(out: Path, max_memory: int) -> tuple[RunConfig, dict[str, s
         }
         config = RunConfig(**(given | {"max_memory": max_memory}))
         came_from = {str(name): str(source) for name, source in dict(sources or {}).items()}
-    except (AttributeError, TypeError, ValueError) as error:
+        # Before anything is planned by them; the whole file is compared with its hash later.
+        if settled(config) != found.record["fingerprint"]["options"]:
+            raise ValueError("they are not those that it was collected with")
+    except (AttributeError, LookupError, TypeError, ValueError, UsageError) as error:
         raise PartFormatError(
             f"{found.path} is not a whole part of a run: its options are not those of this "
             f"version ({error}). Have it written again (--fresh)."
@@ -67,12 +70,13 @@ def open_parts(out: Path, prepared: Prepared, config: RunConfig, backend: Backen
         if shift is not None:
             shifts[layer.index] = shift[:]
     mark = fingerprint(prepared, config, backend, shifts)
-    for file in files:
+    for part, file in zip(parts, files, strict=True):
+        file.is_part(part)
         check_fingerprint(file, mark, "the merging run")
     plans = []
     for part, file in zip(parts, files, strict=True):
         plans.append(plan_part(prepared, config, backend, part))
-        file.expect(plans[-1].tensors.items())
+        file.check(plans[-1].tensors.items())
     layers = {}
     for layer in prepared.layers:
         collected = [_collected(*one, layer.index) for one in zip(files, plans, strict=True)]

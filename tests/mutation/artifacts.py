@@ -114,6 +114,11 @@ def _damage_index(place: Place, kind: str, rng: random.Random) -> str:
     return f"{kind} {one}"[:200]
 
 
+def damage_states(place: Place, rng: random.Random) -> str:
+    """Change states of the layer that is run, and nothing else; what was done."""
+    return _damage_rows(place, rng.choice(["bits", "states"]), rng)
+
+
 def _damage_rows(place: Place, kind: str, rng: random.Random) -> str:
     """Of the layer that is run."""
     name = rng.choice([name for name in place.files if "layer5" in name])
