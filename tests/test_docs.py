@@ -23,6 +23,7 @@ PAGES = {
 }
 OTHERS = {
     "--array": "sbatch",
+    "--ntasks-per-node": "srun",
     "--dependency": "sbatch",
     "--no-deps": "pip",
     "--parsable": "sbatch",
