@@ -328,6 +328,8 @@ def test_bad_input(here: Path, fault: Callable[[Path], object], message: str) ->
         (("--out", "model"), "Error: model/config.json is not an artifact's"),
         (("--out", "model", "--fresh"), "Error: model/config.json is not an artifact's"),
         (("--backend", "abacus"), "Error: backend is 'abacus'."),
+        (("--distributed", "--dry-run"), "Error: --dry-run does not go with --distributed."),
+        (("--process-id", "1"), "Error: --coordinator, --num-processes and --process-id go with"),
     ],
 )
 def test_usage_errors(here: Path, args: tuple[str, ...], message: str) -> None:
@@ -338,6 +340,13 @@ def test_usage_errors(here: Path, args: tuple[str, ...], message: str) -> None:
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1
     assert files_under(here) == before
+
+
+def test_without_shards_one_process_does_everything() -> None:
+    flags = ("--model", "model", "--spectra", "metrics", "--no-shards", "--distributed")
+    result = call("extract", "traces.jsonl", *flags)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: --no-shards does not go with --distributed.")
 
 
 def test_a_missing_option_is_told() -> None:
