@@ -24,7 +24,7 @@ from bench.scaling import table
 
 MEASURES = (
     "`spectra run --distributed` as 1, 2, ... processes over loopback, each on one core, on so "
-    "many times the traces; the same width, categories and bins, so the same number of decompositions"
+    "many times the traces; the same width, categories and bins, so as many decompositions"
 )
 METHOD = (
     "medians over rounds in which every number of processes has its turn, after a warm-up round; "
