@@ -37,7 +37,7 @@ def weights(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 
 
 def apart(made: type[DeviceBackend], count: int) -> float:
-    """How far the tridiagonal form on a mesh is from that on one device, over its largest number."""
+    """How far a mesh's tridiagonal form is from that of one device, over its largest number."""
     devices = jax.local_devices(backend="cpu")[:count]
     shift, found = np.full(ONE_DEVICE, 1.5), []
     backend: Backend

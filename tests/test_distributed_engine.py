@@ -13,6 +13,7 @@ import spectra
 from spectra.artifacts import write_artifact
 from spectra.distributed import Processes
 from spectra.engine import LayerPlan, RunConfig
+from spectra.errors import DisagreementError
 from tests.part_cases import CONFIG, DIM, traces, unlike, write, written
 from tests.thread_processes import side_by_side
 from tests.tolerances import ROUNDING
@@ -66,6 +67,7 @@ def test_processes_give_what_one_gives(src: Path, plain: Path, tmp_path: Path, c
     assert unlike(plain, out, ROUNDING.relative) == []
     record, whole = (json.loads((one / "run.json").read_text()) for one in (out, plain))
     assert record.pop("processes") == count
+    assert record.pop("exchanged").keys() == {"bytes", "seconds", "waiting_seconds"}
     assert record.keys() == whole.keys()
     assert record["repairs"] == whole["repairs"]
     assert record["methods"] == whole["methods"]
@@ -162,7 +164,7 @@ def test_an_error_of_one_is_that_of_all(src: Path, tmp_path: Path) -> None:
         config = replace(QUICK, seed=processes.rank)
         return spectra.run(src, tmp_path / str(processes.rank), config, processes=processes)
 
-    with pytest.raises(AssertionError, match="seed"):
+    with pytest.raises(DisagreementError, match="seed"):
         side_by_side(2, work)
     assert not list(tmp_path.iterdir())
 

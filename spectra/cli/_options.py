@@ -312,12 +312,12 @@ def dimension_list(text: str) -> tuple[int, ...]:
     return () if text.strip() == "none" else _integers("--drop-dims", text, "17,305 or none")
 
 
-def size(text: str) -> int:
-    """The value of `--max-memory` in bytes: 500M, 4G, 1.5 GiB; raises `UsageError`."""
+def size(text: str, flag: str = "--max-memory") -> int:
+    """The value of a flag in bytes: 500M, 4G, 1.5 GiB; raises `UsageError`."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise UsageError(
-            f"--max-memory is {text!r}. Expected a number of bytes, with K, M, G or T behind it "
+            f"{flag} is {text!r}. Expected a number of bytes, with K, M, G or T behind it "
             "where wanted, such as 4G or 500M."
         )
     number, unit = match.groups()

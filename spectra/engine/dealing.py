@@ -15,19 +15,31 @@ Key = TypeVar("Key", bound=Hashable)
 Arrays = dict[str, NDArray[Any]]
 
 
+class Loads:
+    """What each of some processes has to do."""
+
+    def __init__(self, count: int) -> None:
+        """Nothing yet."""
+        self.costs = [0.0] * count
+
+    def place(self, cost: float) -> int:
+        """The process that the next task goes to: the one with the least to do."""
+        least = self.costs.index(min(self.costs))
+        self.costs[least] += cost
+        return least
+
+
 class Deal:
     """Deals tasks out; all processes ask alike, so that none need be told."""
 
     def __init__(self, processes: Processes = ALONE) -> None:
         """Among these, none of which has anything to do yet."""
         self.processes = processes
-        self._load = [0.0] * processes.count
+        self._loads = Loads(processes.count)
 
     def mine(self, cost: float) -> bool:
-        """Whether the next task is this process's: it goes to the one with the least to do."""
-        least = self._load.index(min(self._load))
-        self._load[least] += cost
-        return least == self.processes.rank
+        """Whether the next task is this process's."""
+        return self._loads.place(cost) == self.processes.rank
 
     def shared(self, keys: Sequence[Key], own: Mapping[Key, Arrays]) -> dict[Key, Arrays]:
         """What all processes found of these keys, in their order; each key is of one of them."""

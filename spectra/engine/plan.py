@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spectra.backend import usable_cores
 from spectra.engine.matched import Matched, counts_of, matched_kinds
 from spectra.engine.memory import Bytes, Limit
-from spectra.grouping import SEGMENTS, Group, Ints
+from spectra.grouping import SEGMENTS, Atoms, Group, Ints
 from spectra.pooling import PooledRows
 from spectra.sampling import Draws, default_counts, nested_sample, nested_units
 
@@ -253,25 +253,35 @@ def _samples(
     matched: Mapping[Group, int],
     draws: Draws,
 ) -> Iterator[Sample]:
-    """Of every group in the sweep or compared, a sample a repeat.
+    """The subsamples that are `asked`, drawn."""
+    for group, repeat, fitting in asked(rows.atoms, sizes, counts, matched, draws.repeats):
+        mask, size = rows.atoms.mask(group), sizes[group]
+        chosen = _drawn(rows, group, mask, size, fitting[-1], repeat, draws)
+        yield Sample(group, repeat, chosen, fitting)
+
+
+def asked(
+    atoms: Atoms,
+    sizes: Mapping[Group, int],
+    counts: tuple[int, ...],
+    matched: Mapping[Group, int],
+    repeats: int,
+) -> Iterator[tuple[Group, int, tuple[int, ...]]]:
+    """Of every group in the sweep or compared, a sample a repeat: its number and its counts.
 
     A count that is compared and takes in the whole group is drawn once: every draw has its rows.
     """
-    swept = set(rows.atoms.sweep_groups())
+    swept = set(atoms.sweep_groups())
     for group, size in sizes.items():
         drawn = {count for count in counts if count <= size} if group in swept else set()
         compared = matched.get(group)
         once = {size} if compared == size and size not in drawn else set()
         if compared is not None and not once:
             drawn.add(compared)
-        if not drawn and not once:
-            continue
-        mask = rows.atoms.mask(group)
-        for repeat in range(draws.repeats):
+        for repeat in range(repeats):
             fitting = tuple(sorted(drawn if repeat else drawn | once))
             if fitting:
-                chosen = _drawn(rows, group, mask, size, fitting[-1], repeat, draws)
-                yield Sample(group, repeat, chosen, fitting)
+                yield group, repeat, fitting
 
 
 def draw(
