@@ -25,6 +25,7 @@ PAGES = {
 }
 OTHERS = {
     "--array": "sbatch",
+    "--ntasks-per-node": "srun",
     "--dependency": "sbatch",
     "--no-deps": "pip",
     "--parsable": "sbatch",
