@@ -23,8 +23,8 @@ from bench._together import run_together
 from bench.scaling import table
 
 MEASURES = (
-    "`spectra run --distributed` as 1, 2, ... processes over loopback, each on one core, on so many "
-    "times the traces; the same width, categories and bins, so the same number of decompositions"
+    "`spectra run --distributed` as 1, 2, ... processes over loopback, each on one core, on so "
+    "many times the traces; the same width, categories and bins, so as many decompositions"
 )
 METHOD = (
     "medians over rounds in which every number of processes has its turn, after a warm-up round; "
