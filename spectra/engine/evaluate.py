@@ -259,20 +259,18 @@ def _look_again(
     """Weigh and repair the groups solved so far, with more passes where they need them.
 
     Unresolved groups are repaired in the pass that weighs, as far as the first `room` in bytes
-    allows, and the others in passes of their own, which have the second. Processes that share a
-    run leave them to `PoolJob.finish`, which deals them out.
+    allows, and the others in passes of their own, which have the second.
     """
     beside, alone = room
-    together = deal.processes.count == 1
     weighing = [job.second_pass() for job in jobs]
     passing: list[SecondPass | Repairs] = [one for one in weighing if one is not None]
-    repairs = _unresolved(jobs, beside) if together and passing and beside >= alone // 2 else []
+    repairs = _unresolved(jobs, beside) if passing and beside >= alone // 2 else []
     takers = [*passing, *(one for _, one in repairs)]
     _take_rows(takers, stream, deal, "standard errors", progress)
     for job, weighed in zip(jobs, weighing, strict=True):
         job.note_carried(weighed)
     del passing, weighing, takers  # and with them the axes
-    while together:
+    while True:
         for job, one in repairs:
             job.note_repaired(one)
         repairs = _unresolved(jobs, alone)
