@@ -26,7 +26,7 @@ from spectra.engine import RunConfig
 from spectra.pipeline import Profile
 from spectra.planning import Outline, Rates, planned
 
-DIMS = (256, 512)
+DIMS = (128, 256)
 CATEGORIES = 8
 """Of the synthetic artifacts."""
 
