@@ -1,13 +1,10 @@
-"""One run without shards in a process of its own: planned memory, then what it really took.
+"""One run without shards in a process of its own, which writes down what was planned for it.
 
-`python -m bench._direct_run synthetic DIM LAYERS ROWS` or `... model FILE TRACES LAYERS` prints a
-line of JSON. A small run of the same kind goes before, so that what Python, JAX and compiled
-programs take is there already; the process's peak is reset after it.
+`python -m bench._direct_run FILE synthetic DIM LAYERS ROWS` or `... model MODEL TRACES LAYERS`.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,12 +15,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from extract.heap import trim_heap
 from spectra.artifacts import Artifact, Sample, Step, described_artifact
 from spectra.artifacts.encode import config_document, index_document
+from spectra.atomic import write_bytes
 from spectra.backend import select_backend
 from spectra.direct import BatchStates, Bytes, DirectPlan, Need, plan_direct, run_direct
 from spectra.engine import RunConfig
+from spectra.strict_json import dumps
 
 CATEGORIES = ("a", "b", "c", "d")
 TRACE_ROWS, STEP_ROWS = 512, 32
@@ -121,47 +119,21 @@ def of_a_model(model: str, traces: int, layers: tuple[int, ...], out: Path) -> D
     return plan
 
 
-def resident(field: str) -> int:
-    """A process's VmRSS or VmHWM in bytes, from Linux."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status has no {field}")
-
-
 def main(kind: str, *given: str) -> dict[str, Any]:
-    """Planned and measured bytes of one run."""
+    """Run it; the bytes planned."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
         if kind == "synthetic":
             dim, layers, rows = map(int, given)
-            synthetic(dim, 1, 2 * dim + TRACE_ROWS, out / "warm")
-            before = _settled()
-            plan = synthetic(dim, layers, rows, out / "run")
+            plan = synthetic(dim, layers, rows, out)
         else:
             model, traces, listed = given
-            before = _settled()
             plan = of_a_model(model, int(traces), tuple(map(int, listed.split(","))), out)
-        peak = resident("VmHWM")
-    return {
-        "kind": kind,
-        "layers": len(plan.prepared.layers),
-        "dim": plan.prepared.artifact.config.hidden_dim,
-        "rows": plan.prepared.artifact.config.num_tokens,
-        "before_bytes": before,
-        "planned_bytes": plan.asdict(),
-        "measured_bytes": peak - before,
-        "measured_over_planned": round((peak - before) / plan.memory.host, 4),
-        "whole_over_planned": round(peak / (before + plan.memory.host), 4),
-    }
-
-
-def _settled() -> int:
-    """What the process holds now; its peak is reset to that."""
-    trim_heap()
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return resident("VmRSS")
+    config, parts = plan.prepared.artifact.config, plan.asdict()
+    planned = {name: part["host"] for name, part in parts.items() if name != "total"}
+    sizes = {"layers": len(plan.prepared.layers), "d": config.hidden_dim, "rows": config.num_tokens}
+    return {**sizes, **planned, "planned": sum(planned.values())}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:])))
+    write_bytes(Path(sys.argv[1]), dumps(main(*sys.argv[2:])).encode())

@@ -14,6 +14,9 @@ FINAL_NORMS = ("auto", "on", "off")
 COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
 ROPE_VARIANTS: tuple[RopeVariant, ...] = get_args(RopeVariant)
 
+_MOST = 2**31 - 1
+"""Traces, and tokens of a batch."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractConfig:
@@ -92,3 +95,5 @@ class ExtractConfig:
     def _positive(name: str, value: int | None) -> None:
         if value is not None and value < 1:
             raise UsageError(f"{name} is {value}. Expected 1 or more.")
+        if value is not None and value > _MOST:
+            raise UsageError(f"{name} is {value}. Expected at most {_MOST:,}.")

@@ -59,10 +59,9 @@ def shared_store(inputs: Inputs, processes: Processes, progress: Progress) -> It
             store.take(deal(store.pending_batches(), copies)[0])
             yield store
         return
-    told = _tell(processes, None)
-    _check_seen(inputs, processes, told["holder"])
-    finished = None
-    if told["pending"] is not None:
+    told, finished = _tell(processes, None), None
+    if told["pending"] is not None:  # if all is there, process 0 may have left by now
+        _check_seen(inputs, processes, told["holder"])
         finished = frozenset(range(len(plan.batches))).difference(told["pending"])
     rank = processes.rank
     with join_store(config.out, plan, inputs.fingerprint, finished, rank=rank) as store:

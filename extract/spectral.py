@@ -7,7 +7,7 @@ are those of an extraction and a run on it, but for sums that are rounded in ano
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,8 @@ def plan_measurement(
     plan = plan_direct(
         described_artifact(out, *documents), run, backend, _need(inputs), host, progress
     )
-    return Measurement(inputs, plan, out, record)
+    warned = replace(plan.prepared, warnings=(*inputs.warnings, *plan.prepared.warnings))
+    return Measurement(inputs, replace(plan, prepared=warned), out, record)
 
 
 def results_name(model: str) -> str:

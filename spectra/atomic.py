@@ -22,23 +22,26 @@ from spectra.staging import in_use, is_temporary, staged, sync
 _ATTEMPTS = 100
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, replacing what is there; raises `OutputError`."""
-    with replacing(path) as stream:
+def write_bytes(path: Path, data: bytes, *, follow: bool = True) -> None:
+    """Put `data` at `path`, replacing what is there; raises `OutputError`.
+
+    Of a symbolic link the file that it points to is replaced; not to `follow` it, the link itself.
+    """
+    with replacing(path, follow=follow) as stream:
         stream.write(data)
 
 
 @contextmanager
-def replacing(path: Path, within: Path | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, within: Path | None = None, *, follow: bool = True) -> Iterator[BinaryIO]:
     """A stream whose bytes become the file at `path` when the block ends without an exception.
 
     Otherwise the temporary is removed and `path` is as it was. The mode is 0644 less the umask. Of
-    a symbolic link the file that it points to is replaced. The temporary is beside `path`, or in
-    the directory `within`, which is on the same disk.
+    a symbolic link the file that it points to is replaced, or the link itself, where it is not to
+    be followed. The temporary is beside `path`, or in the directory `within`, on the same disk.
     Raises `OutputError` when the operating system refuses, or when something else than a file
     stands at `path`.
     """
-    path = _target(path)
+    path = path if not follow and path.is_symlink() else _target(path)
     temporary = None
     try:
         with staged(path, within) as (stream, temporary):

@@ -194,17 +194,21 @@ def run_model(
         prepared = prepared.fetched()
     passing = STREAMED if processes.count == 1 else Exchanged(processes)
 
+    provenance: dict[str, Any] = {} if parts is None else {"parts": parts.of}
+
     def evaluated() -> Iterator[LayerResult]:
         for layer, plan in zip(prepared.layers, prepared.plans, strict=True):
             source = passing if parts is None else parts.layers[layer.index]
             with prepared.artifact.open_rows(layer, config.drop_dims) as reader:
-                yield evaluate_layer(
+                found = evaluate_layer(
                     plan, reader, config, backend, progress, prepared.blocks, clock, source
                 )
+            if processes.count > 1:
+                exchanged = processes.traffic.asdict()
+                provenance.update(processes=processes.count, exchanged=exchanged)
+            yield found
 
     task = Task(prepared, out, config, backend, setting.origin, stages, clock, setting.writes)
-    provenance = {} if parts is None else {"parts": parts.of}
-    provenance |= {"processes": processes.count} if processes.count > 1 else {}
     return finish_model(task, evaluated(), provenance)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+import numpy as np
+
 from spectra.artifacts import Artifact, Layer, Place, Sample, open_artifact
 from spectra.backend import Backend, device_kind
 from spectra.categories import CategoryMap, load_map
@@ -130,13 +132,17 @@ def prepare_opened(
     if config.looks_first:
         artifact = artifact.fetched(layers)
     host = _shared_memory(config, processes)
-    plans, left_out = [], list[LeftOut]()
+    plans, left_out = list[LayerPlan](), list[LeftOut]()
     for layer in layers:
         reader = artifact.open_rows(layer, config.drop_dims)
         dim, itemsize = reader.dim, reader.dtype.itemsize
         left_out.append(tokens_left_out(artifact, reader, steps, config, progress, processes))
         room = limit or Limit(host, _least(processes, backend.moment_room(dim)))
-        plan = plan_layer(steps, dim, itemsize, config, room, left_out[-1].tokens)
+        tokens = left_out[-1].tokens
+        if plans and np.array_equal(tokens, plans[-1].dropped):
+            plan = plans[-1].within(room)  # layers share the pools that they have in common
+        else:
+            plan = plan_layer(steps, dim, itemsize, config, room, tokens)
         if whole:
             _check_memory(least_needed(plan, dim, config), room, config, backend)
         plans.append(plan)

@@ -25,7 +25,7 @@ from spectra.backend.host import HostBackend
 from spectra.cli._results import deliver, only_writer
 from spectra.errors import MissingFileError, ResultsNotFoundError
 from spectra.outputs import commit, run_lock
-from spectra.parts import Part, collect_part, plan_part
+from spectra.parts import Part, collect_part, identity, plan_part
 from spectra.parts.file import PartFile
 from spectra.preparation import Prepared, prepare
 from spectra.tables import write_table
@@ -220,7 +220,7 @@ def part_writer() -> Writer:
             config = CONFIGS[len(prepared)]
             prepared.append(prepare(states, config, host, _quiet, whole=False).without_steps())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("spectra.parts.fingerprint.versions", dict)  # they take a while
+            patch.setattr(identity, "versions", dict)  # they take a while
             config, ready = CONFIGS[version], prepared[version]
             collect_part(ready, path / MODEL, part, config, host, {}, _quiet, fresh=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from extract.store import (
     SavedLayer,
     Store,
     TokenizedSample,
+    join_store,
     make_plan,
     open_store,
 )
@@ -98,6 +100,34 @@ def extract(
             store.write(batch, all_states(plan, batch))
             after(store, count)
         return store.commit(model=FAKE_MODEL, config_extra={"note": "kept"})
+
+
+def opened(stack: ExitStack, directory: Path, plan: Plan, count: int) -> list[Store]:
+    """The stores of so many processes, each with every so-manieth pending batch."""
+    first = stack.enter_context(open_store(directory, plan, FINGERPRINT))
+    if first.complete:
+        return [first]
+    pending = first.pending_batches()
+    finished = frozenset(range(len(plan.batches))) - {batch.number for batch in pending}
+    stores = [first]
+    for rank in range(1, count):
+        joined = join_store(directory, plan, FINGERPRINT, finished, rank=rank)
+        stores.append(stack.enter_context(joined))
+    for rank, store in enumerate(stores):
+        assert store.pending_batches() == pending
+        store.take(pending[rank::count])
+    return stores
+
+
+def extract_shared(directory: Path, plan: Plan, count: int = 2) -> Path:
+    """One run by so many processes: what is pending, then the commit."""
+    with ExitStack() as stack:
+        stores = opened(stack, directory, plan, count)
+        for store in reversed(stores):
+            for batch in store.pending_batches():
+                store.write(batch, all_states(plan, batch))
+            store.settle()
+        return stores[0].commit(model=FAKE_MODEL, config_extra={"note": "kept"})
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -55,6 +55,15 @@ def test_taps_name_what_is_kept() -> None:
         assert x.tobytes() == states()[layer].tobytes()
 
 
+def test_a_call_may_want_some_taps_alone() -> None:
+    model = forward(decoder(), SPEC)
+    for wanted in ({2}, {0, 1}, set[int]()):
+        found = model(IDS, wanted)
+        assert set(found) == wanted
+        for layer, x in found.items():
+            assert np.asarray(x).tobytes() == states()[layer].tobytes()
+
+
 def test_layer_0_is_the_embedding() -> None:
     table = tensors(CONFIG).read("model.embed_tokens.weight")
     assert states()[0].tobytes() == table[IDS].tobytes()

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 import spectra
-from spectra.artifacts import Artifact, open_artifact
+from spectra.artifacts import Artifact, open_artifact, write_artifact
 from spectra.backend import select_backend
 from spectra.direct import BatchStates, Bytes, DirectPlan, Need, plan_direct, run_direct
 from spectra.direct.seats import Seat, Table
 from spectra.direct.source import ComputedRows
 from spectra.errors import OutputError, UsageError
 from spectra.pipeline import ModelRun
-from tests.part_cases import CONFIG, DIM, LAYERS, unlike, write
+from tests.part_cases import CONFIG, DIM, LAYERS, traces, unlike, write
 from tests.tolerances import ROUNDING
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -137,6 +137,25 @@ def test_without_standard_errors_one_pass_serves_all_layers(src: Path, tmp_path:
 def test_with_them_there_are_two(src: Path, tmp_path: Path) -> None:
     run, _ = direct(src, tmp_path, CONFIG)
     assert record_of(run)["passes"] == 2
+
+
+def test_unresolved_groups_share_one_more(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    samples = traces(rng, LENGTHS)
+    rows = rng.standard_normal((sum(LENGTHS), DIM)) * 10.0 ** -(2 * np.arange(DIM))
+    layers = {layer: (rows * layer).astype(np.float32) for layer in LAYERS}
+    src = write_artifact(
+        tmp_path / "thin", model="m", layers=layers, samples=samples, final_norm=None
+    )
+    config = replace(CONFIG, pools=("all", "first"))
+    (whole,) = spectra.run(src, tmp_path / "shards", config)
+    run, _ = direct(src, tmp_path / "direct", config)
+    record = record_of(run)
+    assert record["methods"]["svd"] > 10
+    assert record["methods"] == record_of(whole)["methods"]
+    assert record["repairs"] == record_of(whole)["repairs"]
+    assert record["passes"] == 3
+    assert unlike(whole.out, run.out, ROUNDING.relative) == []
 
 
 def test_where_memory_is_short_layers_take_turns(src: Path, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import spectra
+from spectra.artifacts import write_artifact
 from spectra.distributed import Processes
 from spectra.engine import LayerPlan, RunConfig
-from tests.part_cases import CONFIG, unlike, write, written
+from spectra.errors import DisagreementError
+from tests.part_cases import CONFIG, DIM, traces, unlike, write, written
 from tests.thread_processes import side_by_side
 from tests.tolerances import ROUNDING
 
@@ -65,6 +67,7 @@ def test_processes_give_what_one_gives(src: Path, plain: Path, tmp_path: Path, c
     assert unlike(plain, out, ROUNDING.relative) == []
     record, whole = (json.loads((one / "run.json").read_text()) for one in (out, plain))
     assert record.pop("processes") == count
+    assert record.pop("exchanged").keys() == {"bytes", "seconds", "waiting_seconds"}
     assert record.keys() == whole.keys()
     assert record["repairs"] == whole["repairs"]
     assert record["methods"] == whole["methods"]
@@ -86,6 +89,29 @@ def test_whatever_is_asked_for(spoiled: Path, tmp_path: Path, config: RunConfig)
     assert unlike(whole.out, out, ROUNDING.relative) == []
     names = {path.name for path in whole.out.iterdir()}
     assert {path.name for path in out.iterdir()} == names
+
+
+def test_spectra_that_moments_do_not_resolve_are_repaired_once(tmp_path: Path) -> None:
+    """By factors of the rows of each process; all know of the repair, and one counts it."""
+    rng = np.random.default_rng(3)
+    samples = traces(rng, LENGTHS)
+    rows = rng.standard_normal((sum(LENGTHS), DIM)) * 10.0 ** (-2 * np.arange(DIM))
+    src = write_artifact(
+        *(tmp_path / "in/cut",),
+        model="cut",
+        layers={1: rows.astype(np.float32)},
+        samples=samples,
+        final_norm=None,
+        shard_rows=50,
+    )
+    (whole,) = spectra.run(src, tmp_path / "plain", QUICK)
+    out = shared(src, tmp_path / "out", 3, QUICK)
+    assert unlike(whole.out, out, 1e-9) == []
+    counted = [json.loads((one / "run.json").read_text()) for one in (whole.out, out)]
+    assert counted[0]["repairs"]["rounding"] > 3
+    assert counted[0]["repairs"] == counted[1]["repairs"]
+    assert counted[0]["methods"] == counted[1]["methods"]
+    assert counted[0]["methods"]["svd"] > 3
 
 
 def test_more_processes_than_rows(tmp_path: Path) -> None:
@@ -138,7 +164,7 @@ def test_an_error_of_one_is_that_of_all(src: Path, tmp_path: Path) -> None:
         config = replace(QUICK, seed=processes.rank)
         return spectra.run(src, tmp_path / str(processes.rank), config, processes=processes)
 
-    with pytest.raises(AssertionError, match="seed"):
+    with pytest.raises(DisagreementError, match="seed"):
         side_by_side(2, work)
     assert not list(tmp_path.iterdir())
 

@@ -14,7 +14,7 @@ import pytest
 
 import spectra
 from tests.loopback import QUICK, Ended, cluster, together
-from tests.part_cases import CONFIG, unlike, write, written
+from tests.part_cases import CONFIG, DIM, unlike, write, written
 from tests.tolerances import ROUNDING
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
@@ -59,7 +59,10 @@ def test_two_processes(two: tuple[Path, list[Ended]], plain: Path) -> None:
     assert unlike(plain, out / "cut", ROUNDING.relative) == []
     assert [model["model"] for model in json.loads(first.stdout)["models"]] == ["cut"]
     assert (second.stdout, second.stderr) == ("", "")
-    assert json.loads((out / "cut/run.json").read_text())["processes"] == 2
+    record = json.loads((out / "cut/run.json").read_text())
+    assert record["processes"] == 2
+    assert record["exchanged"]["bytes"] > 8 * DIM**2
+    assert 0 < record["exchanged"]["seconds"] < record["stages"]["seconds"]["read, multiply, solve"]
 
 
 def test_four_processes_and_one_layer(src: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from extract.store import Totals
 from extract.text import AlignmentReport
 from spectra.artifacts import open_artifact
 from spectra.cli import _extract
+from spectra.engine import RunConfig
 from tests.cli_runs import call, files_under, plain
 from tests.extract_cases import config_of, one_device, short_traces, write_model
 
@@ -96,12 +97,14 @@ def test_every_flag_arrives(seen: list[ExtractConfig]) -> None:
 
 def flags() -> dict[str, Any]:
     hints = get_type_hints(_extract.extract, include_extras=True)
-    return {name: hint.__metadata__[0] for name, hint in hints.items() if name != "return"}
+    return {n: hint.__metadata__[0] for n, hint in hints.items() if n not in {"ctx", "return"}}
 
 
 def test_every_field_of_the_configuration_has_its_flag() -> None:
     names = {field.name for field in fields(ExtractConfig)}
-    assert set(flags()) == names | {
+    measured = {field.name for field in fields(RunConfig) if field.init}
+    assert set(flags()) == names | measured | {
+        "spectra", "no_shards",
         "config_file", "dry_run", "json", "quiet", "distributed", "coordinator", "num_processes",
         "process_id",
     }  # fmt: skip
@@ -325,6 +328,8 @@ def test_bad_input(here: Path, fault: Callable[[Path], object], message: str) ->
         (("--out", "model"), "Error: model/config.json is not an artifact's"),
         (("--out", "model", "--fresh"), "Error: model/config.json is not an artifact's"),
         (("--backend", "abacus"), "Error: backend is 'abacus'."),
+        (("--distributed", "--dry-run"), "Error: --dry-run does not go with --distributed."),
+        (("--process-id", "1"), "Error: --coordinator, --num-processes and --process-id go with"),
     ],
 )
 def test_usage_errors(here: Path, args: tuple[str, ...], message: str) -> None:
@@ -335,6 +340,13 @@ def test_usage_errors(here: Path, args: tuple[str, ...], message: str) -> None:
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1
     assert files_under(here) == before
+
+
+def test_without_shards_one_process_does_everything() -> None:
+    flags = ("--model", "model", "--spectra", "metrics", "--no-shards", "--distributed")
+    result = call("extract", "traces.jsonl", *flags)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: --no-shards does not go with --distributed.")
 
 
 def test_a_missing_option_is_told() -> None:

@@ -252,6 +252,8 @@ def test_fresh_starts_over(made: Made) -> None:
         ({"max_tokens_per_batch": 0}, "max_tokens_per_batch is 0. Expected 1 or more."),
         ({"tensor_parallel": -1}, "tensor_parallel is -1. Expected 0 or more devices."),
         ({"limit": 0}, "limit is 0. Expected 1 or more."),
+        ({"limit": 10**24}, "Expected at most 2,147,483,647."),
+        ({"max_tokens_per_batch": 10**24}, "Expected at most 2,147,483,647."),
         ({"layers": ()}, 'layers is empty. Expected at least one layer, such as -1, or "all".'),
     ],
 )

@@ -20,7 +20,7 @@ from spectra.distributed import Processes
 from spectra.errors import DisagreementError, OutputError, PeerError
 from tests.extract_cases import config_of, one_device, short_traces, write_model
 from tests.extract_run import files
-from tests.threaded import threaded
+from tests.thread_processes import each as threaded
 
 TRACES = [trace for trace in short_traces(200) if len(trace.response) < 66]
 
@@ -141,7 +141,7 @@ def test_an_error_in_one_ends_all_and_a_run_of_another_number_goes_on(
     ]
     assert "config.json" not in files(config.out)
     rest: list[Any] = threaded(3, lambda processes: run(config, processes=processes))
-    assert 0 < rest[0].computed_tokens < whole.computed_tokens / 2
+    assert 0 < sum(one.computed_tokens for one in rest) < whole.computed_tokens
     assert files(config.out) == files(whole.path)
 
 

@@ -19,11 +19,11 @@ from spectra.artifacts import open_artifact
 from tests.cli_runs import SMALL, call, files_under
 from tests.extract_cases import config_of, one_device, short_traces, write_model
 from tests.part_cases import unlike
+from tests.shared_data import smollm2
 from tests.tolerances import ROUNDING
 
 TRACES = short_traces(12)
 LAYERS = (1, 2, -1)
-"""Not the embeddings: there traces are equal to each other, and equally influential."""
 
 RUN = spectra.RunConfig(backend="cpu", layers="all", num_bins=2, counts=(16, 64), repeats=2)
 FLAGS = ("--model", "model", "--layers", "1,-1", "--backend", "cpu")
@@ -151,3 +151,23 @@ def test_what_does_not_go_together_is_refused(
     assert done.exit_code == 2, done.output
     assert message in done.stderr
     assert files_under(here) == before
+
+
+# ---- a real model -----------------------------------------------------------------------------
+
+
+def test_a_real_model_gives_the_same(tmp_path: Path) -> None:
+    extract.write_traces(tmp_path / "traces.jsonl", extract.sample_traces(2))
+    config = ExtractConfig(
+        traces=tmp_path / "traces.jsonl",
+        model=str(smollm2()),
+        out=tmp_path / "states",
+        layers=(15, -1),
+        backend="cpu",
+    )
+    extract.run(config)
+    options = replace(RUN, pools=("all", "mean"))
+    (whole,) = spectra.run(config.out, tmp_path / "shards", options)
+    run = measure(replace(config, out=tmp_path / "direct"), options)
+    assert unlike(whole.out, run.out, ROUNDING.relative) == []
+    assert record_of(run)["passes"] <= 4

@@ -26,7 +26,7 @@ from extract.store.errors import FingerprintMismatchError
 from spectra.errors import UsageError
 from tests.decoder_cases import CASES, token_ids
 from tests.decoder_models import forward, load, place, spec_for, tensors
-from tests.extract_cases import QUICK, config_of, one_device, short_traces, using, write_model
+from tests.extract_cases import config_of, one_device, short_traces, using, write_model
 from tests.extract_run import files
 
 ROOT = Path(__file__).parents[1]
@@ -181,13 +181,13 @@ def on_devices(config: ExtractConfig, count: int, *options: str) -> dict[str, by
     """The shards of a process that has so many devices."""
     args = ["extract", str(config.traces), "--model", config.model, "--out", str(config.out)]
     args += ["--max-tokens-per-batch", "64", "--backend", "cpu", "--fresh", "-q"]
+    flags = os.environ.get("XLA_FLAGS", "")
     subprocess.run(
         [sys.executable, "-m", "spectra.cli", *args, *options],
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
-            QUICK.upper(): "1",
+            "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={count}",
         },
         check=True,
         timeout=300,

@@ -13,15 +13,18 @@ import spectra
 from spectra import reference
 from spectra.backend.host import HostBackend, reduced_rows
 from spectra.linalg import (
+    Factor,
     Reduced,
     Spectra,
     Tridiagonal,
     add_gram,
+    led_by_ones,
     put_row_gram,
     reduce_along,
     reduce_in_place,
     solve,
     spectra_of_blocks,
+    spectra_of_factors,
     twostage,
 )
 from spectra.linalg.gram import SMALLEST_TILE, tile_order
@@ -325,3 +328,24 @@ def test_blocks_change_no_byte_of_an_svd(size: int) -> None:
     assert cut.centered.tobytes() == whole.centered.tobytes()
     assert cut.uncentered.tobytes() == whole.uncentered.tobytes()
     assert (cut.energy, cut.mean_energy) == (whole.energy, whole.mean_energy)
+
+
+@pytest.mark.parametrize("rows", [13, 40, 300])
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+def test_factors_of_parts_give_the_spectra_of_the_whole(rows: int, mean: float) -> None:
+    rng = np.random.default_rng(rows)
+    x = rng.standard_normal((rows, 12)) * 0.1 ** np.arange(12) + mean
+    shift = x[:3].mean(axis=0)
+    truth = spectra_of_blocks(lambda: [x], 12)
+    factors = []
+    for part in (x[:1], x[1:9], x[9:]):
+        factors.append(Factor(13, tall=1))
+        for start in range(0, len(part), 7):
+            factors[-1].add(led_by_ones(part[start : start + 7], shift))
+    energy = float(np.vdot(x, x))
+    found = spectra_of_factors((one.whole() for one in factors), shift, rows, energy)
+    assert (found.rows, found.dim, found.method) == (rows, 12, "svd")
+    assert found.energy == pytest.approx(truth.energy, rel=1e-14)
+    for name in ("centered", "uncentered"):
+        ours, theirs = np.sqrt(getattr(found, name)), np.sqrt(getattr(truth, name))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-13 * theirs[0])

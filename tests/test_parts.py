@@ -21,7 +21,7 @@ from spectra.errors import (
     PartsMissingError,
     UsageError,
 )
-from spectra.parts import Part, collect
+from spectra.parts import Part, collect, identity
 from spectra.preparation import prepare
 from tests.cli_runs import SMALL, call, files_under
 from tests.part_cases import CONFIG, LAYERS, unlike, write, written
@@ -187,7 +187,7 @@ def test_a_part_of_other_options_or_states_is_named_with_what_differs(
         spectra.merge(small, out, QUICK)
     cut(small, tmp_path / "new", 2, QUICK)
     with monkeypatch.context() as patch:
-        patch.setattr("spectra.parts.fingerprint.versions", lambda: {"numpy": "0"})
+        patch.setattr(identity, "versions", lambda: {"numpy": "0"})
         with pytest.raises(PartMismatchError, match=r"another versions\.spectra"):
             spectra.merge(small, tmp_path / "new")
     write(small, [30, 26])

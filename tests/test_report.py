@@ -30,7 +30,7 @@ from tests.synthetic import write_synthetic
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`" + 300 * "x" + "\u202eevil"
 )
-CONFIG = spectra.RunConfig(counts=(32, 128, 512), repeats=2, num_bins=5)
+CONFIG = spectra.RunConfig(pools=("all", "mean"), counts=(32, 128, 512), repeats=2, num_bins=5)
 EMBEDDED = Path(spectra.__file__).parent / "embedded"
 REAL = "artifacts/annotated_traces_reprs/smollm2-135m-instruct"
 FIGURES = ("groups", "depth", "sweep", "spectra", "routes", "pools", "layers", "influences")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,7 @@ def test_a_run_mends_what_a_solver_got_wrong_and_says_so(
 
 def run_out_of_memory(made: DeviceBackend, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a run use this backend, whose updates fail until it was halved so many times."""
-    update, less, halved = device_module.update_moments, DeviceBackend.with_less_room, [0]
+    exact, less, halved = device_module.EXACT, DeviceBackend.with_less_room, [0]
 
     def halving(self: DeviceBackend) -> DeviceBackend | None:
         halved[0] += 1
@@ -247,11 +248,11 @@ def run_out_of_memory(made: DeviceBackend, times: int, monkeypatch: pytest.Monke
     def updating(*arguments: Any) -> Any:
         if halved[0] < times:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes")
-        return update(*arguments)
+        return exact.update(*arguments)
 
     monkeypatch.setattr("spectra.pipeline.select_backend", lambda *_: made)
     monkeypatch.setattr(DeviceBackend, "with_less_room", halving)
-    monkeypatch.setattr(device_module, "update_moments", updating)
+    monkeypatch.setattr(device_module, "EXACT", replace(exact, update=updating))
 
 
 def test_a_device_that_runs_out_of_memory_is_asked_for_half(
@@ -296,6 +297,6 @@ def test_other_errors_of_a_device_are_not_taken_for_that(
     src = make(tmp_path / "m")
     made = DeviceBackend(CPU, room=Room(1 << 30))
     monkeypatch.setattr("spectra.pipeline.select_backend", lambda *_: made)
-    monkeypatch.setattr(device_module, "update_moments", fails)
+    monkeypatch.setattr(device_module, "EXACT", replace(device_module.EXACT, update=fails))
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         spectra.run(src, tmp_path / "out", CONFIG)

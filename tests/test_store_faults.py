@@ -86,8 +86,9 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert [layer.nonfinite_rows for layer in report.layers] == [0, 0]
 
 
-def test_killed_at_each_system_call(tmp_path: Path) -> None:
-    with start(tmp_path, "steps") as process:
+@pytest.mark.parametrize("how", ["steps", "shared"])
+def test_killed_at_each_system_call(tmp_path: Path, how: str) -> None:
+    with start(tmp_path, how) as process:
         output, _ = process.communicate()
     assert process.returncode == 0
     assert int(output) > 40

@@ -255,12 +255,15 @@ def test_a_lock_whose_file_was_just_removed_is_taken_anew(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder removes the file when it ends: a lock on the removed one would exclude nobody."""
-    original, calls = fcntl.flock, []
+    original, calls = fcntl.flock, list[int]()
+    lock = tmp_path / "a" / "extraction.lock"
 
     def flock(handle: int, operation: int) -> None:
-        calls.append(handle)
-        if len(calls) == 1:
-            (tmp_path / "a" / "extraction.lock").unlink()
+        if not calls:
+            lock.unlink()
+            calls.append(handle)
+        elif os.path.samestat(os.fstat(handle), lock.stat()):  # and not a temporary's
+            calls.append(handle)
         original(handle, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)

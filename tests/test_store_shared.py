@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,16 @@ from extract.store.errors import FingerprintMismatchError, UnfinishedStoreError
 from extract.store.journal import JOURNAL_NAME, read_journal
 from extract.store.opening import LOCK_NAME, holder
 from extract.store.sink import NonFinite
-from spectra.errors import DirectoryBusyError
+from spectra.errors import DirectoryBusyError, OutputError
+from tests.faults import Act, failing, unflushed
 from tests.store_cases import (
     FAKE_MODEL,
     FINGERPRINT,
     all_states,
     contents,
     extract,
+    extract_shared,
+    opened,
     small_plan,
     traces,
 )
@@ -33,21 +36,6 @@ def plan() -> Plan:
 @pytest.fixture
 def good(tmp_path: Path, plan: Plan) -> dict[str, bytes]:
     return contents(extract(tmp_path / "good", plan))
-
-
-def opened(stack: ExitStack, path: Path, plan: Plan, count: int) -> list[Store]:
-    """The stores of so many processes, each with every so-manieth pending batch."""
-    first = stack.enter_context(open_store(path, plan, FINGERPRINT))
-    pending = first.pending_batches()
-    finished = frozenset(range(len(plan.batches))) - {batch.number for batch in pending}
-    stores = [first]
-    for rank in range(1, count):
-        joined = join_store(path, plan, FINGERPRINT, finished, rank=rank)
-        stores.append(stack.enter_context(joined))
-    for rank, store in enumerate(stores):
-        assert store.pending_batches() == pending
-        store.take(pending[rank::count])
-    return stores
 
 
 def write(store: Store, plan: Plan, batches: tuple[Batch, ...]) -> None:
@@ -66,12 +54,7 @@ def begin(path: Path, plan: Plan, count: int = 3) -> None:
 def test_the_files_are_those_of_one_process(
     tmp_path: Path, plan: Plan, good: dict[str, bytes], count: int
 ) -> None:
-    with ExitStack() as stack:
-        stores = opened(stack, tmp_path / "a", plan, count)
-        for store in reversed(stores):
-            write(store, plan, store.pending_batches())
-            store.settle()
-        stores[0].commit(model=FAKE_MODEL, config_extra={"note": "kept"})
+    extract_shared(tmp_path / "a", plan, count)
     assert contents(tmp_path / "a") == good
 
 
@@ -91,6 +74,25 @@ def test_any_number_goes_on_with_what_all_have_finished(
             store.settle()
         stores[0].commit(model=FAKE_MODEL, config_extra={"note": "kept"})
     assert contents(path) == good
+
+
+@pytest.mark.parametrize("act", ["full", "EIO"])
+def test_any_call_may_fail_and_any_number_mends_it(tmp_path: Path, act: Act) -> None:
+    """For every call of two processes until a run passes untouched."""
+    plan = small_plan(traces(4), shard_rows=50)
+    good = contents(extract(tmp_path / "good", plan))
+    for nth in range(1, 2000):
+        path = tmp_path / f"run{nth}"
+        path.mkdir()
+        with failing(nth, act) as faults, suppress(OutputError):
+            extract_shared(path, plan)
+        with unflushed():
+            extract_shared(path, plan, nth % 3 + 1)
+        assert contents(path) == good
+        if faults.failed is None:
+            assert nth > 60
+            return
+    raise AssertionError("the run never got through")
 
 
 def test_journals_of_others_are_taken_over_before_they_go(tmp_path: Path, plan: Plan) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra.distributed import Processes
+from spectra.distributed import Processes, Traffic
+from spectra.errors import DisagreementError, PeerError
 from spectra.strict_json import JSON
 
 Result = TypeVar("Result")
@@ -19,23 +19,36 @@ PATIENCE = 60.0
 """Seconds that a thread waits for the others: one that makes another call waits for ever."""
 
 
-@dataclass
 class _Table:
-    """Where values of all lie until all have taken them."""
+    """Where all put what they say, round after round, until one has ended by an error."""
 
-    count: int
-    values: dict[int, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.barrier = threading.Barrier(self.count, timeout=PATIENCE)
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._rounds: dict[int, dict[int, Any]] = {}
+        self._taken = [0] * count
+        self._broken = False
+        self._changed = threading.Condition()
 
     def exchange(self, rank: int, what: str, value: Any) -> list[Any]:
-        self.values[rank] = what, value
-        self.barrier.wait()
-        found = [self.values[other] for other in range(self.count)]
-        self.barrier.wait()
-        assert {name for name, _ in found} == {what}, found
-        return [one for _, one in found]
+        """What all have said in this round, in the order of ranks."""
+        with self._changed:
+            number, self._taken[rank] = self._taken[rank], self._taken[rank] + 1
+            said = self._rounds.setdefault(number, {})
+            said[rank] = what, value
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: self._broken or len(said) == self.count, PATIENCE)
+            assert done, f"not all came to {what}"
+            if len(said) < self.count:
+                raise PeerError("another thread ended")
+            self._rounds.pop(number - 1, None)
+        assert {name for name, _ in said.values()} == {what}, said
+        return [said[other][1] for other in range(self.count)]
+
+    def end(self) -> None:
+        """Have those that wait end."""
+        with self._changed:
+            self._broken = True
+            self._changed.notify_all()
 
 
 class ThreadProcess:
@@ -43,14 +56,15 @@ class ThreadProcess:
 
     def __init__(self, rank: int, table: _Table) -> None:
         self.rank, self.count, self._table = rank, table.count, table
-        self.sent = 0
+        self.sent, self.traffic = 0, Traffic()
 
     def gather(self, what: str, value: JSON) -> list[JSON]:
         return self._table.exchange(self.rank, what, value)
 
     def agree(self, what: str, value: JSON) -> None:
         said = self._table.exchange(self.rank, what, value)
-        assert all(one == said[0] for one in said), said
+        if any(one != said[0] for one in said):
+            raise DisagreementError(f"{what}: {said}")
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:
         assert values.dtype in (np.float64, np.int64)
@@ -69,21 +83,25 @@ class ThreadProcess:
         return self._table.exchange(self.rank, "bytes", data)
 
 
-def side_by_side(count: int, work: Callable[[Processes], Result]) -> list[Result]:
-    """What `work` gives in each of so many processes; the first error of any, if there is one."""
+def each(count: int, work: Callable[[Processes], Result]) -> list[Result | Exception]:
+    """What `work` gives in each of so many processes, or what it raises there."""
     table = _Table(count)
 
-    def one(rank: int) -> Result:
+    def one(rank: int) -> Result | Exception:
         try:
             return work(ThreadProcess(rank, table))
-        except BaseException:
-            table.barrier.abort()
-            raise
+        except Exception as error:
+            table.end()
+            return error
 
     with ThreadPoolExecutor(count) as threads:
-        futures = [threads.submit(one, rank) for rank in range(count)]
-    errors = [error for future in futures if (error := future.exception()) is not None]
-    causes = [error for error in errors if not isinstance(error, threading.BrokenBarrierError)]
-    for error in (*causes, *errors):
+        return list(threads.map(one, range(count)))
+
+
+def side_by_side(count: int, work: Callable[[Processes], Result]) -> list[Result]:
+    """What `work` gives in each of so many processes; the first error of any, if there is one."""
+    found = each(count, work)
+    errors = [one for one in found if isinstance(one, Exception)]
+    for error in sorted(errors, key=lambda one: isinstance(one, PeerError)):
         raise error
-    return [future.result() for future in futures]
+    return [one for one in found if not isinstance(one, Exception)]

@@ -43,6 +43,10 @@ def _model_directories(src: Path) -> tuple[Path, ...]:
         raise ArtifactNotFoundError(
             f"{src} is not a directory. {_EXPECTED} Check the path."
         ) from None
+    except ValueError as error:  # a NUL in the name
+        raise ArtifactNotFoundError(
+            f"{str(src)!a} cannot be a directory ({error}). {_EXPECTED} Check the path."
+        ) from None
     except OSError as error:
         raise unreadable(src, error) from None
     found = tuple(child for child in children if os.path.lexists(child / CONFIG_NAME))

@@ -28,13 +28,16 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def write_manifest(directory: Path, files: Iterable[FileDigest]) -> Path:
-    """Write the directory's manifest, replacing one that is there; raises `OutputError`."""
+    """Write the directory's manifest, replacing one that is there; raises `OutputError`.
+
+    A link that the directory came with is replaced and not followed: it may lead anywhere.
+    """
     lines = ["# Files of hidden states, made and checked by `spectra verify`.\n"]
     for file in files:
         mark, name = _escape(file.name)
         lines += [f"# size {file.size} {mark}{name}\n", f"{mark}{file.sha256}  {name}\n"]
     path = directory / MANIFEST_NAME
-    write_bytes(path, "".join(lines).encode())
+    write_bytes(path, "".join(lines).encode(), follow=False)
     return path
 
 

@@ -189,7 +189,7 @@ def _programs(mesh: Mesh, arithmetic: Arithmetic) -> _Programs:
         return jax.jit(mapped, donate_argnums=donate)
 
     def update(total: Any, gram: Any, rows: Any, filled: Any, shift: Any) -> tuple[Any, Any]:
-        before = lax.axis_index(_AXIS) * rows.shape[0]
+        before = lax.axis_index(_AXIS).astype(filled.dtype) * rows.shape[0]
         own = jnp.clip(filled - before, 0, rows.shape[0])
         return _alone(arithmetic.update(total[0], gram[0], rows, own, shift))
 

@@ -34,7 +34,7 @@ from spectra.cli import (
 )
 from spectra.cli._register import register
 from spectra.cli._signals import Listener
-from spectra.cli._text import escape_on_streams
+from spectra.cli._text import escape_on_streams, open_streams
 
 _BOXED_WIDTH = 80
 """Columns below which help in boxes cuts the names of flags short."""
@@ -103,6 +103,7 @@ def main() -> None:
     XLA's threads may still be compiling then, and tearing the interpreter down under them was seen
     to crash. By now nothing is left to clean up.
     """
+    open_streams()
     if shutil.get_terminal_size().columns < _BOXED_WIDTH:
         app.rich_markup_mode = None
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"

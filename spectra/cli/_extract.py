@@ -227,6 +227,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     drop_dims: options.DropDims = None,
     drop_norms: options.DropNorms = None,
     nonfinite: options.NonFinite = None,
+    devices: options.Devices = None,
     precision: options.PrecisionChoice = None,
     dry_run: DryRun = False,
     distributed: Distributed = False,
@@ -260,6 +261,7 @@ def extract(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         "drop_dims": drop_dims,
         "drop_norms": drop_norms,
         "nonfinite": nonfinite,
+        "devices": devices,
         "precision": precision,
         "backend": backend,
         "max_memory": memory,
@@ -320,7 +322,8 @@ def _carried_out(
             return None, "", (measuring.run_without_shards(config, measure, command, tell),)
         if dry_run:
             found = _plan(config, tell)
-            return found, planned_text(found), ()
+            then = "" if measure is None else f"\n  then    all layers measured, to {measure.out}/"
+            return found, planned_text(found) + then, ()
         found = _run(config, tell, shared)
     if measure is None:
         return found, done_text(found), ()

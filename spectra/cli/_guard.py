@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec
 
@@ -12,7 +12,7 @@ import typer
 
 from spectra.cli._signals import Stopped
 from spectra.cli._text import complain
-from spectra.errors import InputError, SpectraError
+from spectra.errors import InputError, OutputError, SpectraError, UsageError
 
 INTERRUPTED = 130
 TRACEBACK = "SPECTRA_TRACEBACK"
@@ -20,6 +20,8 @@ TRACEBACK = "SPECTRA_TRACEBACK"
 
 _OUT_OF_DEVICE_MEMORY = "RESOURCE_EXHAUSTED"
 """How XLA's error begins, whatever its class: JAX is not imported here."""
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _Parameters = ParamSpec("_Parameters")
 
@@ -33,8 +35,7 @@ def guarded(command: Callable[_Parameters, None]) -> Callable[_Parameters, None]
             command(*args, **kwargs)
         except KeyboardInterrupt as stop:
             code = stop.exit_code if isinstance(stop, Stopped) else INTERRUPTED
-            with suppress(OSError):  # the terminal may be gone
-                complain("Interrupted." if code == INTERRUPTED else f"Stopped by {stop}.")
+            complain("Interrupted." if code == INTERRUPTED else f"Stopped by {stop}.")
             raise typer.Exit(code) from None
         except SpectraError as error:
             complain(f"Error: {error}")
@@ -59,6 +60,18 @@ def _unforeseen(error: Exception) -> tuple[str, int]:
             "Error: memory ran out. Give a lower --max-memory to `spectra run`, a lower "
             "--max-tokens-per-batch to `spectra extract`; --dry-run shows what either leads to.",
             SpectraError.exit_code,
+        )
+    if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
+        # What writes files says which: this was printed.
+        return (
+            f"Error: the standard output cannot be written: {error.strerror}. Send it to a place "
+            "with room; files under --out, if any, are whole.",
+            OutputError.exit_code,
+        )
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return (
+            "Error: the working directory is gone. Change to one that is there.",
+            UsageError.exit_code,
         )
     if isinstance(error, OSError) and error.filename is not None:
         return (

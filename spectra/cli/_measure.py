@@ -144,7 +144,7 @@ def planned(config: ExtractConfig, measure: Measure, tell: Progress) -> dict[str
         "lots": _lots(found),
         "planned_bytes": found.plan.asdict(),
         "memory_bytes": found.plan.memory.host + found.plan.memory.device,
-        "warnings": [*found.inputs.warnings, *found.plan.prepared.warnings],
+        "warnings": list(found.plan.prepared.warnings),
     }
 
 
@@ -180,8 +180,8 @@ def planned_text(found: Mapping[str, Any]) -> str:
         f"({size_text(found['free_bytes'])} free), and no states\n"
         f"  memory  {_both(memory['total'])}: {_both(memory['model'])} for the model "
         f"and its batches, {_both(memory['states'])} for states on the way, "
-        f"{_both(memory['collected'])} for rows and moments; beside about 0.4 GB for "
-        "Python and JAX\n"
+        f"{_both(memory['collected'])} for rows and moments; beside about "
+        f"{size_text(memory['process']['host'])} for Python, JAX and what it compiles\n"
         f"  time    about {duration_text(seconds)}, loading, compiling and solving not counted: "
         f"{found['operations'] / 1e12:.3g} TFLOP a pass at the {rate} of a product timed just now"
     )

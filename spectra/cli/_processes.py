@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spectra.distributed import ALONE, NOTHING, Cluster, Processes, connect, refuse_copies
 from spectra.errors import UsageError
+
+if TYPE_CHECKING:
+    from spectra.distributed import Processes
 
 Distributed = Annotated[
     bool,
@@ -39,19 +41,21 @@ def processes(
     coordinator: str | None,
     num_processes: int | None,
     process_id: int | None,
-    left: str = NOTHING,
+    left: str = "",
 ) -> Iterator[Processes]:
     """The processes that share a command, for as long as the block lasts.
 
-    `left` says what a process leaves behind when another ends.
+    `left` says what a process leaves behind when another ends; nothing, if that is empty.
 
     Raises:
         UsageError: options that do not go together, or copies that know nothing of each other.
         PeerError: another process ended.
     """
+    from spectra.distributed import ALONE, NOTHING, Cluster, connect, refuse_copies
+
     cluster = Cluster(coordinator, num_processes, process_id)
     if distributed:
-        with connect(cluster, left) as found:
+        with connect(cluster, left or NOTHING) as found:
             yield found
         return
     if cluster.given:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 import typer
 
@@ -24,13 +26,29 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Print a message about the result on stderr."""
-    typer.echo(lines(text), err=True)
+    """Print a message about the result on stderr, if anybody is there to read it."""
+    with suppress(OSError):  # the terminal may be gone, or the disk full: the exit code still tells
+        typer.echo(lines(text), err=True)
 
 
 def document(text: str) -> None:
     """Print the one JSON document of `--json` on stdout, as it is."""
     typer.echo(text, nl=False)
+
+
+def open_streams() -> None:
+    """Open what a caller has closed of the three standard streams.
+
+    A file would get its number, and what libraries print would go into the file.
+    """
+    for handle in range(3):
+        try:
+            os.fstat(handle)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    # Python has None for one that it found closed.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def escape_on_streams() -> None:

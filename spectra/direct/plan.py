@@ -14,6 +14,9 @@ from spectra.engine.memory import Bytes, Limit
 from spectra.errors import UsageError
 from spectra.preparation import Prepared, least_needed, megabytes, prepare_opened
 
+PROCESS = Bytes(400_000_000)
+"""What Python, JAX and what it compiles take beside; seen with a real model on a CPU."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -83,12 +86,13 @@ class DirectPlan:
         return self.need.model + self.states + self.collected
 
     def asdict(self) -> dict[str, Any]:
-        """For run.json and for who asks what would be done."""
+        """For run.json and for who asks what would be done; `process` is not in the total."""
         return {
             "model": self.need.model.asdict(),
             "states": self.states.asdict(),
             "collected": self.collected.asdict(),
             "total": self.memory.asdict(),
+            "process": PROCESS.asdict(),
         }
 
 

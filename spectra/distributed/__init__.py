@@ -9,5 +9,6 @@ from spectra.distributed.launched import Cluster as Cluster
 from spectra.distributed.launched import refuse_copies as refuse_copies
 from spectra.distributed.processes import ALONE as ALONE
 from spectra.distributed.processes import Processes as Processes
+from spectra.distributed.processes import Traffic as Traffic
 from spectra.distributed.processes import span as span
 from spectra.distributed.watch import NOTHING as NOTHING

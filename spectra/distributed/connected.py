@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra.distributed.launched import Cluster
-from spectra.distributed.processes import ALONE, Processes
+from spectra.distributed.processes import ALONE, Processes, Traffic
 from spectra.distributed.watch import NOTHING, Watch
 from spectra.distributed.wire import Wire
 from spectra.errors import DisagreementError, PeerError, UsageError
@@ -97,6 +97,7 @@ class Connected:
         `left` says what process {rank} leaves behind when another ends.
         """
         self.rank, self.count, self._left = rank, count, left.format(rank=rank)
+        self.traffic = Traffic()
         self._client, self._asked = client, 0
         self._watch = Watch(client, rank, count, left=left)
         hosts = self.gather("host", socket.gethostname())
@@ -108,7 +109,7 @@ class Connected:
         number, self._asked = self._asked, self._asked + 1
         sent = dumps({"what": what, "value": value}, indent=None)
         self._try(lambda: self._client.key_value_set(f"spectra/{number}/{self.rank}", sent))
-        answers = []
+        answers, begin = [], time.perf_counter()
         for rank in range(self.count):
             where = f"what process {rank} said"
             told = loads(self._answer(f"spectra/{number}/{rank}").encode(), where=where)
@@ -119,6 +120,7 @@ class Connected:
                     "Spectra in all processes."
                 )
             answers.append(told["value"])
+        self.traffic.waiting_seconds += time.perf_counter() - begin
         return answers
 
     def agree(self, what: str, value: JSON) -> None:
@@ -134,7 +136,7 @@ class Connected:
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:
         """As `Processes` has it."""
-        found: NDArray[Any] = self._try(lambda: self._wire.total(values))
+        found: NDArray[Any] = self._sent(values.nbytes, lambda: self._wire.total(values))
         return found
 
     def union(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -146,7 +148,7 @@ class Connected:
 
     def collect(self, data: bytes) -> list[bytes]:
         """As `Processes` has it."""
-        found: list[bytes] = self._try(lambda: self._wire.collect(data))
+        found: list[bytes] = self._sent(len(data), lambda: self._wire.collect(data))
         return found
 
     def fail(self, error: BaseException) -> None:
@@ -182,6 +184,13 @@ class Connected:
             except RuntimeError as error:
                 if "DEADLINE_EXCEEDED" not in str(error):
                     raise self._why(error) from None
+
+    def _sent(self, size: int, call: Any) -> Any:
+        begin = time.perf_counter()
+        found = self._try(call)
+        self.traffic.bytes += size
+        self.traffic.seconds += time.perf_counter() - begin
+        return found
 
     def _try(self, call: Any) -> Any:
         self._watch.check()

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from spectra.strict_json import JSON
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What a process exchanged with the others.
+
+    Attributes:
+        bytes: of its own arrays, each once, however often the network carries them.
+        seconds: while arrays were exchanged.
+        waiting_seconds: until the others were there too, or had said something.
+    """
+
+    bytes: int = 0
+    seconds: float = 0.0
+    waiting_seconds: float = 0.0
+
+    def asdict(self) -> dict[str, float]:
+        """By name."""
+        return {
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 6),
+            "waiting_seconds": round(self.waiting_seconds, 6),
+        }
 
 
 class Processes(Protocol):
@@ -28,6 +52,11 @@ class Processes(Protocol):
     @property
     def count(self) -> int:
         """How many there are."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic:
+        """What this process has sent so far."""
         ...
 
     def gather(self, what: str, value: JSON) -> list[JSON]:
@@ -58,6 +87,10 @@ class _Alone:
     """One process."""
 
     rank, count = 0, 1
+    traffic = Traffic()
+
+    def __repr__(self) -> str:
+        return "ALONE"
 
     def gather(self, what: str, value: JSON) -> list[JSON]:
         return [value]

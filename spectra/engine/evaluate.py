@@ -200,7 +200,8 @@ def _evaluate(
                     job.close(categories, collector, progress)
                 for job in jobs:
                     job.wait()
-                _look_again(jobs, stream, deal, progress, plan.room_to_repair(one, categories))
+                room = plan.room_to_repair(one, categories)
+                _look_again(jobs, stream, deal, progress, room)
             for job in jobs:
                 job.finish(stream, np.setdiff1d(stream.bad, plan.dropped))
                 if config.jackknife == "exact" and config.weighs:
@@ -253,11 +254,7 @@ def evaluate_samples(
 
 
 def _look_again(
-    jobs: Sequence[PoolJob],
-    stream: Stream,
-    deal: Deal,
-    progress: Progress,
-    room: tuple[int, int],
+    jobs: Sequence[PoolJob], stream: Stream, deal: Deal, progress: Progress, room: tuple[int, int]
 ) -> None:
     """Weigh and repair the groups solved so far, with more passes where they need them.
 
@@ -268,10 +265,11 @@ def _look_again(
     weighing = [job.second_pass() for job in jobs]
     passing: list[SecondPass | Repairs] = [one for one in weighing if one is not None]
     repairs = _unresolved(jobs, beside) if passing and beside >= alone // 2 else []
-    _take_rows([*passing, *(one for _, one in repairs)], stream, deal, "standard errors", progress)
+    takers = [*passing, *(one for _, one in repairs)]
+    _take_rows(takers, stream, deal, "standard errors", progress)
     for job, weighed in zip(jobs, weighing, strict=True):
         job.note_carried(weighed)
-    del passing, weighing  # and with them the axes
+    del passing, weighing, takers  # and with them the axes
     while True:
         for job, one in repairs:
             job.note_repaired(one)
@@ -301,9 +299,9 @@ def _take_rows(
     """Have these take the rows that they want, in one pass; none where there are none."""
     if takers:
         total = stream.reader.num_rows
+        rows_of, wanted = [one.rows for one in takers], [one.wanted for one in takers]
         for block in own_blocks(
-            *(stream, deal.processes, [one.rows for one in takers]),
-            *([one.wanted for one in takers], lambda rows: progress(stage, rows, total)),
+            *(stream, deal.processes, rows_of, wanted), lambda rows: progress(stage, rows, total)
         ):
             takers[block.pool].add(block.rows, block.numbers)
 

@@ -6,6 +6,7 @@ from spectra.outputs.commit import INFLUENCES_FILE as INFLUENCES_FILE
 from spectra.outputs.commit import RUN_FILE as RUN_FILE
 from spectra.outputs.commit import TABLE_FILE as TABLE_FILE
 from spectra.outputs.commit import commit as commit
+from spectra.outputs.commit import is_output_name as is_output_name
 from spectra.outputs.commit import run_lock as run_lock
 from spectra.outputs.diagnostics import rounding_warnings as rounding_warnings
 from spectra.outputs.documents import FILES as FILES

@@ -7,7 +7,7 @@ from spectra.parts.collect import check_memory as check_memory
 from spectra.parts.collect import check_options as check_options
 from spectra.parts.collect import collect_part as collect_part
 from spectra.parts.collect import plan_part as plan_part
-from spectra.parts.fingerprint import fingerprint as fingerprint
+from spectra.parts.identity import fingerprint as fingerprint
 from spectra.parts.loading import Parts as Parts
 from spectra.parts.loading import open_parts as open_parts
 from spectra.parts.loading import recorded_options as recorded_options

@@ -23,7 +23,7 @@ from spectra.errors import OutputError, PartMismatchError, UsageError
 from spectra.linalg import F64
 from spectra.lock import locked
 from spectra.parts.file import DIGEST, DIGEST_FORM, PartFile, Sealed, header, write_tensors
-from spectra.parts.fingerprint import fingerprint
+from spectra.parts.identity import fingerprint
 from spectra.parts.naming import Part
 from spectra.preparation import Prepared, host_memory, megabytes
 from spectra.strict_json import differences

@@ -14,7 +14,7 @@ from spectra.errors import PartFormatError, PartsMissingError, UsageError
 from spectra.grouping import Ints
 from spectra.parts.collect import Planned, check_fingerprint, plan_part
 from spectra.parts.file import PartFile
-from spectra.parts.fingerprint import fingerprint, settled
+from spectra.parts.identity import fingerprint, settled
 from spectra.parts.naming import DIRECTORY, Part, parts_in
 from spectra.preparation import Prepared
 

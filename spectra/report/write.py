@@ -9,6 +9,7 @@ from pathlib import Path
 from spectra.atomic import make_directory, write_bytes
 from spectra.errors import UsageError
 from spectra.extras import require
+from spectra.files import unreadable
 from spectra.printable import Names, printable
 from spectra.results import load_all
 
@@ -37,7 +38,8 @@ def write_report(
 
     Raises:
         MissingExtraError: a package of the extra "report" is not installed.
-        UsageError: there are more models than a page can tell apart, or the title is blank.
+        UsageError: there are more models than a page can tell apart, the title is blank, or what
+            is at `path` is a file of another kind, which is never replaced.
         InputError: what `spectra.load` raises.
         OutputError: a file cannot be written.
     """
@@ -50,6 +52,7 @@ def write_report(
 
     if not title.strip():
         raise UsageError("--title is blank. Expected some text, or no --title for the usual one.")
+    _check_replaceable(Path(path))
     if figures is not None:
         if Path(figures).exists() and not Path(figures).is_dir():
             raise UsageError(f"{figures} is a file. Expected a directory for the pictures.")
@@ -64,3 +67,18 @@ def write_report(
     write_bytes(Path(path), text.encode())
     pictures = [] if figures is None else write_pictures(drawn, Path(figures))
     return Path(path), *pictures
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to lose a file that is no page, such as a run.json or somebody's thesis."""
+    if not path.is_file():  # nothing is there, or writing will say what is
+        return
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(64).lstrip()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if head and not head.startswith(b"<"):
+        raise UsageError(
+            f"{path} is there and is not a page of HTML; it stays as it is. Choose another name."
+        )

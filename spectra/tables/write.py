@@ -10,7 +10,7 @@ from typing import Any
 from spectra import markdown
 from spectra.atomic import write_bytes
 from spectra.errors import UsageError
-from spectra.outputs import csv_table
+from spectra.outputs import RUN_FILE, csv_table, is_output_name
 from spectra.tables.latex import latex
 from spectra.tables.wide import Wide, wide
 
@@ -20,7 +20,7 @@ FORMATS = ("parquet", "csv", "md", "tex")
 def write_table(frame: Any, path: Path, metrics: Sequence[str]) -> None:
     """Write a tidy polars frame in the format of the path's suffix; Markdown and LaTeX are wide.
 
-    Raises `UsageError` for another suffix, and `OutputError`.
+    Raises `UsageError` for another suffix, or for the place of a table of a run, and `OutputError`.
     """
     suffix = path.suffix.removeprefix(".")
     if suffix == "parquet":
@@ -36,7 +36,16 @@ def write_table(frame: Any, path: Path, metrics: Sequence[str]) -> None:
     else:
         known = ", ".join(f".{name}" for name in FORMATS)
         raise UsageError(f"{path}: expected a name that ends in one of {known}.")
+    _check_replaceable(path)
     write_bytes(path, content)
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.exists() and is_output_name(path.name) and (path.parent / RUN_FILE).exists():
+        raise UsageError(
+            f"{path} is a file of a run, whose {RUN_FILE} has its hash; it stays as it is. Choose "
+            "another name."
+        )
 
 
 def as_markdown(table: Wide) -> str:
