@@ -45,9 +45,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 
 
 LONGEST = (
-    *("report", "against_reference", "engine", "cli_examples", "library", "decoder_golden"),
+    *("report", "against_reference", "engine", "cli_terminal", "cli_examples", "library"),
     *("extract_resume", "faults", "extract_run", "uncertainty", "bad_inputs_run", "parts"),
-    *("extract_options", "text_tokenizer", "bench_extraction", "cli_output", "docs"),
+    *("extract_options", "text_tokenizer", "security", "cli_output", "docs"),
 )
 """Files that take most of the time: first, so that no worker is left with one of them alone."""
 

@@ -141,7 +141,7 @@ def test_an_error_in_one_ends_all_and_a_run_of_another_number_goes_on(
     ]
     assert "config.json" not in files(config.out)
     rest: list[Any] = threaded(3, lambda processes: run(config, processes=processes))
-    assert 0 < sum(one.computed_tokens for one in rest) < whole.computed_tokens
+    assert 0 < rest[0].computed_tokens < whole.computed_tokens  # of all processes together
     assert files(config.out) == files(whole.path)
 
 
