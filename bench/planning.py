@@ -23,9 +23,10 @@ from spectra import strict_json
 from spectra.backend import select_backend
 from spectra.cli._plan_rates import measured
 from spectra.engine import RunConfig
+from spectra.pipeline import Profile
 from spectra.planning import Outline, Rates, planned
 
-DIMS = (256, 512)
+DIMS = (128, 256)
 CATEGORIES = 8
 """Of the synthetic artifacts."""
 
@@ -34,13 +35,13 @@ MEASURES = (
     "measured just before each run, against `spectra run` on that artifact, on the CPU"
 )
 METHOD = (
-    "seconds are those that run.json has for its stages plan and evaluate; the plan leaves out "
-    "start-up, statistics and writing, and so does the ratio, planned over measured; `wall` has "
-    "the whole process. The artifacts have three steps of four in one segment, and random "
-    "categories, where the plan has even ones"
+    "seconds are those that run.json has for its stages `plan` and `read, multiply, solve`; the "
+    "plan leaves out start-up, statistics and writing, and so does the ratio, planned over "
+    "measured; `wall` has the whole process. The artifacts have three steps of four in one "
+    "segment, and random categories, where the plan has even ones"
 )
 FLOOR = {"how": "none: a plan is compared with what it foretells"}
-_STAGES = ("plan", "evaluate")
+_STAGES = ("plan", Profile.main)
 
 app = typer.Typer(add_completion=False)
 
@@ -48,7 +49,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     dims: Annotated[str | None, typer.Option(help="Widths, such as 256,512.")] = None,
-    traces: Annotated[int, typer.Option(min=1, help="Of 960 tokens each.")] = 30,
+    traces: Annotated[int, typer.Option(min=1, help="Of 960 tokens each.")] = 10,
     save: _shell.Save = None,
 ) -> None:
     """Planned and measured seconds, with standard errors and without."""
@@ -80,7 +81,7 @@ def compared(size: Size, src: Path, jackknife: str, out: Path) -> dict[str, Any]
     where = ("--out", str(out), "--backend", "cpu", "--quiet", "--jackknife", jackknife)
     cost = run_child(("spectra.cli", "run", str(src), *where))
     record = json.loads((out / src.name / "run.json").read_text(encoding="utf-8"))
-    seconds = sum(record["stages"][name] for name in _STAGES)
+    seconds = sum(record["stages"][name]["seconds"] for name in _STAGES)
     total = made["seconds"]["total"]
     return {
         "d": size.dim,

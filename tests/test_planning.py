@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,12 @@ from spectra.errors import UsageError
 from spectra.jobs import run_part
 from spectra.parts import Part
 from spectra.planning import Outline, Rates, planned, pool_plans
+from tests import docs_run
 from tests.cli_runs import call
+from tests.imports import ROOT
 from tests.thread_processes import ThreadProcess, side_by_side
+
+pytestmark = pytest.mark.usefixtures("quick_compiles")
 
 RATES = Rates(1e9, 1e9, 1e-9, 1e-9, 1e8, 1e8, 1e7)
 TRACES, BINS, CATEGORIES, TOKENS = 36, 2, 3, 5
@@ -230,6 +235,21 @@ def test_the_command_prints_all_subjects(rates: Path) -> None:
     for subject in (*subjects, "assumed"):
         assert f"\n{subject}" in result.stdout
     assert "read from rates.json" in result.stdout
+
+
+def test_the_pages_example_is_what_the_command_prints() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    shown = [
+        (command, output)
+        for block in docs_run.blocks(page)
+        if block.language == "console"
+        for command, output in docs_run.commands(block)
+        if command.startswith("spectra plan")
+    ]
+    assert shown
+    for command, output in shown:
+        result = call(*shlex.split(command)[1:])
+        assert (result.exit_code, result.stdout) == (0, output)
 
 
 def test_its_document_gives_the_rates_of_the_next_plan(rates: Path, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ _WHOLE = re.compile(r"\d+(?:_\d+)*|\d+(?:\.\d+)?[eE]\+?\d{1,2}", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _ITEM_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
+_ALL_RATES = {"disk", "network", "multiply", "reduce", "axes", "keys"}
+
 STEPS_PER_TRACE, TOKENS_PER_STEP = "100", "50"
 
 
@@ -68,6 +70,7 @@ Reduce = Annotated[str | None, _rate("S", "Seconds of a device to reduce one d x
 AxesRate = Annotated[
     str | None, _rate("S", "Seconds to decompose one d x d matrix with its eigenvectors.")
 ]
+Keys = Annotated[str | None, _rate("N", "Random keys that a process draws in a second.")]
 
 
 def plan(  # noqa: PLR0913, PLR0917 - a parameter for each flag
@@ -96,6 +99,7 @@ def plan(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     multiply: Multiply = None,
     reduce: Reduce = None,
     axes: AxesRate = None,
+    keys: Keys = None,
     json: options.Json = False,
 ) -> None:
     """Time, memory, disk and network of `spectra run` at a size that need not exist yet."""
@@ -119,6 +123,7 @@ def plan(  # noqa: PLR0913, PLR0917 - a parameter for each flag
             ("multiply", options.parsed(lambda text: number("--multiply", text) * 1e12, multiply)),
             ("reduce", options.parsed(lambda text: number("--reduce", text), reduce)),
             ("axes", options.parsed(lambda text: number("--axes", text), axes)),
+            ("keys", options.parsed(lambda text: number("--keys", text), keys)),
         )
         if value is not None
     }
@@ -194,7 +199,10 @@ def _traces(numbers: dict[str, int], traces: str | None, steps: str | None) -> i
 def _rates(dim: int, path: Path | None, chosen: dict[str, float]) -> tuple[Rates, str]:
     """The rates, and how they are known."""
     from spectra.cli import _plan_rates
+    from spectra.planning import Rates
 
+    if path is None and chosen.keys() == _ALL_RATES:
+        return Rates.of(dim, chosen), "all of them given"
     if path is not None:
         found, how = _plan_rates.read(path), f"read from {path.name}"
     else:

@@ -14,15 +14,16 @@ _WIDTH = 100
 def text(plan: Mapping[str, Any]) -> str:
     """All of it, a paragraph a subject."""
     outline, seconds = plan["outline"], plan["seconds"]
-    parts = [
+    parts = _wrapped(
+        "",
         f"Plan of {outline['tokens']:,} tokens x {outline['dim']:,} in {outline['layers']:,} "
-        f"layer(s): {outline['processes']:,} process(es), {outline['devices']:,} device(s), "
+        f"layer(s), by {outline['processes']:,} process(es) with {outline['devices']:,} device(s): "
         f"{outline['traces']:,} traces, {outline['steps']:,} steps, {outline['categories']:,} "
         "categories",
-        *_lines(plan),
-        "",
-        f"time     about {_duration(seconds['total'])}, one after the other:",
-    ]
+    )
+    for subject, words in _subjects(plan).items():
+        parts += _wrapped(f"{subject:<9}", words)
+    parts += ["", f"time     about {_duration(seconds['total'])}, one after the other:"]
     for name, told in (
         ("draws", "random keys of subsamples, in every process and layer"),
         ("collecting", "reading and products of the passes that collect, the longer one of both"),
@@ -38,34 +39,34 @@ def text(plan: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _lines(plan: Mapping[str, Any]) -> list[str]:
+def _subjects(plan: Mapping[str, Any]) -> dict[str, str]:
     reads, products, solves = plan["reads"], plan["products"], plan["solves"]
     memory, disk, network = plan["memory"], plan["disk"], plan["network"]
-    seconds, layers = plan["seconds"], plan["outline"]["layers"]
+    seconds = plan["seconds"]
     device = size_text(memory["planned"]["device"] + memory["own_sums"]["device"])
-    host = memory["planned"]["host"] + memory["own_sums"]["host"]
-    return [
-        f"reads    {size_text(reads['bytes'])} of states in {reads['passes']} + "
-        f"{reads['second_passes']} pass(es) a layer, {size_text(reads['by_process'])} by process: "
-        f"{_duration(seconds['of_which_reading'])}",
-        f"products {products['moments']:.3g} operations for moments, {products['weighing']:.3g} "
-        f"for standard errors: {_duration(seconds['of_which_products'])}",
-        f"solves   {solves['matrices']:,} matrices, {solves['of_order_dim']:,} of them of order d, "
-        f"and {solves['axes']:,} with axes: {_duration(seconds['solves_on_one_device'])} on one "
-        "device",
-        f"memory   {size_text(host)} of rows and moments on the host and {device} on a device, "
+    host = size_text(memory["planned"]["host"] + memory["own_sums"]["host"])
+    return {
+        "reads": f"{size_text(reads['bytes'])} of states in {reads['passes']} + "
+        f"{reads['second_passes']} pass(es) over a layer, {size_text(reads['by_process'])} by "
+        f"process: {_duration(seconds['of_which_reading'])}",
+        "products": f"{products['moments']:.3g} operations for moments, "
+        f"{products['weighing']:.3g} for standard errors: "
+        f"{_duration(seconds['of_which_products'])}",
+        "solves": f"{solves['matrices']:,} matrices, {solves['of_order_dim']:,} of them of order "
+        f"d; axes of {solves['axes']:,} groups: {_duration(seconds['solves_on_one_device'])} on "
+        "one device",
+        "memory": f"{host} of rows and moments on the host and {device} on a device, "
         f"{size_text(memory['carried_by_traces'])} of what traces carry and "
-        f"{size_text(memory['index'])} of index columns, by process and a layer at a time",
-        f"disk     {size_text(disk['shards'])} of shards, {size_text(disk['results'])} of results; "
-        f"{size_text(disk['parts'])} of parts, if it is cut in as many parts as processes",
-        f"network  {size_text(network['sent_by_process'])} sent by process: a layer adds up "
+        f"{size_text(memory['index'])} of the index, by process and a layer at a time",
+        "disk": f"{size_text(disk['shards'])} of shards, {size_text(disk['results'])} of results; "
+        f"{size_text(disk['parts'])} of parts, if it is cut in as many as there are processes",
+        "network": f"{size_text(network['sent_by_process'])} sent by process: a layer adds up "
         f"{size_text(network['moments'])} of moments, {size_text(network['rows'])} of rows and "
         f"{size_text(network['weighed'])} of what traces carry, and collects "
         f"{size_text(network['axes'])} of axes and {size_text(network['results'])} of results"
         if network["sent_by_process"]
-        else "network  nothing: one process",
-        *([f"         all of {layers:,} layers, one after the other"] if layers > 1 else []),
-    ]
+        else "nothing is sent: one process",
+    }
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from spectra.printable import printable
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def lines(text: str) -> str:

@@ -169,7 +169,8 @@ def _memory(outline: Outline, config: RunConfig, layer: _Layer) -> dict[str, Any
     if outline.processes > 1:
         cut = min(2, crossing(outline)[0])
         shares = (traffic.share(plan, outline, cut) for plan in layer.plans)
-        own = sum((one.planned(layer.limit) for one in shares), Bytes())
+        # On a device they go one by one, as those of all are made.
+        own = Bytes(sum(one.planned(layer.limit).host for one in shares))
     runs = sum(outline.steps if plan.rows.pool == "all" else len(plan.rows) for plan in layer.plans)
     return {
         "planned": layer.planned.asdict(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
@@ -34,17 +35,14 @@ class Rates:
     reduce_constant: float = 0.0
     axes_constant: float = 0.0
 
-    def given(self, dim: int, chosen: dict[str, float]) -> Self:
-        """With some of them given: `reduce` and `axes` as seconds of one matrix of order dim."""
-        made: dict[str, float] = {}
-        for name, value in chosen.items():
-            if name in ("reduce", "axes"):
-                made |= {name: value / dim**3, f"{name}_constant": 0.0}
-            elif name == "multiply":
-                made |= {name: value, "weigh": value}
-            else:
-                made[name] = value
-        return replace(self, **made)
+    @classmethod
+    def of(cls, dim: int, chosen: Mapping[str, float]) -> Self:
+        """With `reduce` and `axes` as seconds of one matrix of order dim, `multiply` for both."""
+        return cls(**_fields(dim, chosen))
+
+    def given(self, dim: int, chosen: Mapping[str, float]) -> Self:
+        """With some of them given, as `of` takes them."""
+        return replace(self, **_fields(dim, chosen))
 
     def reduction(self, order: int) -> float:
         """Seconds to reduce a matrix."""
@@ -57,3 +55,12 @@ class Rates:
     def asdict(self) -> JSONObject:
         """By name."""
         return dict(asdict(self))
+
+
+def _fields(dim: int, chosen: Mapping[str, float]) -> dict[str, float]:
+    made = dict(chosen)
+    for name in chosen.keys() & {"reduce", "axes"}:
+        made |= {name: chosen[name] / dim**3, f"{name}_constant": 0.0}
+    if "multiply" in chosen:
+        made["weigh"] = chosen["multiply"]
+    return made
