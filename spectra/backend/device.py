@@ -126,7 +126,7 @@ class DeviceBackend:
             total, gram = sums.total, sums.gram
             for start in range(0, len(rows), size):
                 block = rows[start : start + size]
-                there = self._sent(block, size)
+                there = sent(block, size, self.device, self.name)
                 total, gram = self.arithmetic.update(total, gram, there, len(block), near)
             return Sums(sums.rows + len(rows), total, gram)
 
@@ -205,16 +205,6 @@ class DeviceBackend:
         with self._turn, jax.enable_x64(True), jax.default_device(self.device):
             return reduced_rows(len(rows), *jax.device_get(_reduce_rows(held, count)))
 
-    def _sent(self, block: NDArray[np.generic], size: int) -> Any:
-        """Rows [m, d] and zeros below them, [size, d], on the device; the caller's may change.
-
-        Waits for a full block to arrive, which costs less than the copy that needs no waiting.
-        JAX's CPU client would go on using the caller's memory, `may_alias=False` notwithstanding.
-        """
-        if self.device.platform == "cpu" or len(block) < size or not block.flags.c_contiguous:
-            return padded(block, size)
-        return jax.device_put(block, self.device).block_until_ready()
-
     def block_rows(self, dim: int) -> int:
         """Rows of width dim that are added at a time."""
         return self.most_rows if self._room is None else self._room.block_rows(dim, self.most_rows)
@@ -238,6 +228,18 @@ def padded(rows: NDArray[np.generic], size: int) -> NDArray[np.generic]:
     held = np.zeros((size, rows.shape[1]), rows.dtype)
     held[: len(rows)] = rows
     return held
+
+
+def sent(block: NDArray[np.generic], size: int, where: Any, platform: str) -> Any:
+    """Rows [m, d] and zeros below them, [size, d], on a device or over a mesh of some.
+
+    The caller's rows may change after. Waits for a full block to arrive, which costs less than the
+    copy that needs no waiting. JAX's CPU client would go on using the caller's memory,
+    `may_alias=False` notwithstanding.
+    """
+    if platform == "cpu" or len(block) < size or not block.flags.c_contiguous:
+        return jax.device_put(padded(block, size), where)
+    return jax.device_put(block, where).block_until_ready()
 
 
 @partial(jax.jit, donate_argnums=(0, 1))

@@ -21,7 +21,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
-from spectra.backend.device import ROWS_PER_UPDATE, Arithmetic, DeviceBackend, padded
+from spectra.backend.device import ROWS_PER_UPDATE, Arithmetic, DeviceBackend, sent
 from spectra.backend.sums import Sums
 from spectra.linalg import F64, Axes, Reduced, WeightsOf
 
@@ -85,7 +85,7 @@ class MeshBackend:
             total, gram = sums.total, sums.gram
             for start in range(0, len(rows), size):
                 block = rows[start : start + size]
-                there = jax.device_put(padded(block, size), self._spread)
+                there = sent(block, size, self._spread, self.name)
                 total, gram = update(total, gram, there, len(block), near)
             return Sums(sums.rows + len(rows), total, gram)
 

@@ -47,7 +47,11 @@ def connect(cluster: Cluster, left: str = NOTHING) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    peers = Connected(client, rank, count, lambda: _quiet(lambda: Wire(rank, count)), left)
+    try:
+        peers = Connected(client, rank, count, lambda: _quiet(lambda: Wire(rank, count)), left)
+    except BaseException as error:
+        _leave_no_farewell(error)
+        raise
     try:
         yield peers
         peers.gather("end", "done")
@@ -155,9 +159,7 @@ class Connected:
         """Tell the others what ended this process; it ends without the farewell that JAX wants."""
         self._watch.tell(error)
         self._part()
-        # JAX's own exit handler would wait for peers that are gone.
-        code = getattr(error, "exit_code", 1)
-        atexit.register(_exit_at_once, code if isinstance(code, int) else 1)
+        _leave_no_farewell(error)
 
     def leave(self) -> None:
         """All is done."""
@@ -219,6 +221,12 @@ def _quiet(make: Callable[[], Wire]) -> Wire:
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)
+
+
+def _leave_no_farewell(error: BaseException) -> None:
+    """Have the process end without JAX's own exit handler, which would wait for who is gone."""
+    code = getattr(error, "exit_code", 1)
+    atexit.register(_exit_at_once, code if isinstance(code, int) else 1)
 
 
 def _exit_at_once(code: int) -> None:
