@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -25,6 +26,7 @@ PAGES = {
 }
 OTHERS = {
     "--array": "sbatch",
+    "--command": "gcloud",
     "--ntasks-per-node": "srun",
     "--dependency": "sbatch",
     "--no-deps": "pip",
@@ -32,7 +34,9 @@ OTHERS = {
     "--repo-type": "hf",
     "--requeue": "sbatch",
     "--upgrade": "uv",
+    "--worker": "gcloud",
     "--wrap": "sbatch",
+    "--xla": "XLA_FLAGS",
 }
 """Options in the pages that are of other programs."""
 
@@ -68,6 +72,20 @@ def test_blocks_of_other_pages_are_only_signatures_and_the_snippet_that_has_its_
     }
     run = {"docs/tutorial.md", "docs/choosing.md", "docs/traces.md"}
     assert with_python == {"README.md", "docs/api.md"} | run
+
+
+def test_code_for_other_packages_calls_what_there_is() -> None:
+    """Ray's and Dask's recipes, which are not installed here."""
+    recipes = [b.text for b in docs_run.blocks(PAGES["docs/scaling.md"]) if b.language == "py"]
+    assert len(recipes) == 2
+    for text in recipes:
+        called = [
+            node.attr
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "spectra"
+        ]
+        assert sorted(called) == ["merge", "run_part"]
+        assert all(callable(getattr(spectra, name)) for name in called)
 
 
 def options_of(name: str) -> set[str]:
