@@ -164,8 +164,8 @@ def whole(flag: str, text: str) -> int:
     value = float(text) if found and len(text) < 40 else 0.0
     if not 1 <= value <= _MOST or value != int(value):
         raise UsageError(
-            f"{flag} is {text!a}. Expected a whole number from 1 to {_MOST:.0e}, such as 1000, 1_000 "
-            "or 1e3."
+            f"{flag} is {text!a}. Expected a whole number from 1 to {_MOST:.0e}, such as 1000, "
+            "1_000 or 1e3."
         )
     return int(value) if "e" in text.lower() else int(text)
 
