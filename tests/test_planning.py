@@ -274,6 +274,7 @@ def test_its_document_gives_the_rates_of_the_next_plan(rates: Path, tmp_path: Pa
         (("--layers", "-3"), "--layers is '-3'"),
         (("--layers", "0"), "--layers is '0'"),
         (("--traces", "1e400"), "--traces is '1e400'"),
+        (("--traces", "1e99"), "--traces is '1e99'"),
         (("--traces", "2", "--steps-per-trace", "3"), "one of them"),
         (("--disk", "fast"), "--disk is 'fast'"),
         (("--disk", "0"), "--disk is '0'"),

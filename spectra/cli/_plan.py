@@ -22,6 +22,7 @@ _WHOLE = re.compile(r"\d+(?:_\d+)*|\d+(?:\.\d+)?[eE]\+?\d{1,2}", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _ITEM_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
+_MOST = 10**15
 _ALL_RATES = {"disk", "network", "multiply", "reduce", "axes", "keys"}
 
 STEPS_PER_TRACE, TOKENS_PER_STEP = "100", "50"
@@ -161,9 +162,10 @@ def whole(flag: str, text: str) -> int:
     """A whole number such as 1000, 1_000 or 1e3; raises `UsageError`."""
     found = _WHOLE.fullmatch(text.strip())
     value = float(text) if found and len(text) < 40 else 0.0
-    if not value or value != int(value):
+    if not 1 <= value <= _MOST or value != int(value):
         raise UsageError(
-            f"{flag} is {text!a}. Expected a whole number of 1 or more, such as 1000, 1_000 or 1e3."
+            f"{flag} is {text!a}. Expected a whole number from 1 to {_MOST:.0e}, such as 1000, "
+            "1_000 or 1e3."
         )
     return int(value) if "e" in text.lower() else int(text)
 
