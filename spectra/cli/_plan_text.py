@@ -25,7 +25,7 @@ def text(plan: Mapping[str, Any]) -> str:
         parts += _wrapped(f"{subject:<9}", words)
     parts += ["", f"time     about {_duration(seconds['total'])}, one after the other:"]
     for name, told in (
-        ("draws", "random keys of subsamples, in every process and layer"),
+        ("draws", "random keys of subsamples, once in every process"),
         ("collecting", "reading and products of the passes that collect, the longer one of both"),
         ("solving", "the process that has most to solve"),
         ("weighing", "reading and products of the second passes, the longer one of both"),

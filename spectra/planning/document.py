@@ -203,19 +203,20 @@ def _seconds(outline: Outline, rates: Rates, layer: _Layer, sent: traffic.Sent) 
     added = later * square / rates.multiply / each
     weigh = products["weighing"] / layers / rates.weigh / outline.devices
     alone, solving = work.dealt(layer.works, rates, outline.processes, each)
+    draws = sum(one.keys for one in layer.works) / rates.keys
     found = {
-        "draws": sum(one.keys for one in layer.works) / rates.keys,
         "collecting": max(layer.passes * read, multiply) + added,
         "solving": solving,
         "weighing": max(layer.second_passes * read, weigh),
         "network": sent.by_process(outline.processes) / rates.network,
     }
-    total = sum(found.values())
+    total = sum(found.values())  # of a layer; all of them share the draws
     return {
+        "draws": draws,
         **{name: layers * seconds for name, seconds in found.items()},
-        "total": layers * total,
+        "total": draws + layers * total,
         "of_which_reading": layers * (layer.passes + layer.second_passes) * read,
         "of_which_products": layers * (multiply + added + weigh),
         "solves_on_one_device": layers * alone,
-        "network_share": found["network"] / total if total else 0.0,
+        "network_share": layers * found["network"] / (draws + layers * total) if total else 0.0,
     }
