@@ -75,11 +75,12 @@ def run_flags() -> dict[str, Any]:
 def test_every_field_of_the_configuration_has_its_flag() -> None:
     names = {field.name for field in fields(RunConfig) if field.init}
     others = {"src", "config_file", "out", "strict", "dry_run", "profile", "json", "quiet"}
-    assert set(run_flags()) == names | others | {"part", "fresh"}
+    shared = {"distributed", "coordinator", "num_processes", "process_id"}
+    assert set(run_flags()) == names | others | {"part", "fresh"} | shared
 
 
 def test_help_shows_the_configurations_defaults() -> None:
-    spelled_out = {"layers", "counts", "max_memory", "drop_dims"}
+    spelled_out = {"layers", "counts", "max_memory", "drop_dims", "devices"}
     spelled_out |= {"matched", "diagnostics", "influences", "half_sample"}
     for field in fields(RunConfig):
         if field.init and field.name not in spelled_out:
@@ -102,7 +103,7 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         "--max-categories 3 --num-bins 4 --depth token --counts 8,16 --repeats 2 --seed 7 "
         "--sampling trace --no-matched --no-diagnostics --jackknife exact --influences "
         "--half-sample --drop-first 3 --drop-dims 4,0 --drop-norms 5.5 --nonfinite drop "
-        "--backend cpu --precision exact --max-memory 1.5G"
+        "--backend cpu --devices 2 --precision exact --max-memory 1.5G"
     )
     result = call("run", "somewhere", "--out", "there", *flags.split())
     assert result.exit_code == 0, result.output
@@ -128,6 +129,7 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         jackknife="exact",
         nonfinite="drop",
         backend="cpu",
+        devices=2,
         precision="exact",
         max_memory=3 << 29,
     )

@@ -43,6 +43,7 @@ EVERY: Mapping[str, tuple[str, object]] = {
     "drop_norms": ("5", 5.0),
     "nonfinite": ('"drop"', "drop"),
     "backend": ('"cpu"', "cpu"),
+    "devices": ("2", 2),
     "precision": ('"exact"', "exact"),
     "max_memory": ('"1.5G"', 3 << 29),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +124,10 @@ def test_a_small_device_takes_turns_in_small_blocks_and_gives_the_hosts_numbers(
 
     def watching(*arguments: Any) -> Any:
         shapes.add(arguments[2].shape)
-        return update(*arguments)
+        return arithmetic.update(*arguments)
 
-    update = exact.update_moments
-    monkeypatch.setattr(exact, "update_moments", watching)
+    arithmetic = exact.EXACT
+    monkeypatch.setattr(exact, "EXACT", replace(arithmetic, update=watching))
     monkeypatch.setattr("spectra.pipeline.select_backend", lambda *_: made)
     (run,) = spectra.run(src, tmp_path / "device", CONFIG)
     assert shapes == {(SMALLEST_BLOCK, DIM)}

@@ -75,7 +75,7 @@ def test_a_merge_may_fail_at_any_call(tmp_path: Path, monkeypatch: pytest.Monkey
     """The parts stay as they are, and merging them again gives the files of a run at once."""
     src, out, config = tmp_path / "tiny", tmp_path / "out", CONFIGS[NEW]
     write_tiny(src)
-    for module in ("pipeline", "parts.fingerprint"):
+    for module in ("pipeline", "parts.identity"):
         monkeypatch.setattr(sys.modules[f"spectra.{module}"], "versions", dict)  # they take a while
     for number in range(2):
         spectra.run_part(src, out, f"{number}/2", config)

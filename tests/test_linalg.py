@@ -76,6 +76,8 @@ def test_two_stages_keep_the_spectrum_and_the_first_vector(
 
 
 def test_two_stages_are_found_in_the_openblas_of_scipy() -> None:
+    twostage.available.cache_clear()
+    twostage._stage.cache_clear()
     lapack = scipy.show_config(mode="dicts")["Build Dependencies"]["lapack"]["name"]
     assert twostage.available() or "openblas" not in lapack
 
