@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from spectra.artifacts import write_artifact
 from spectra.distributed import Processes
 from spectra.engine import LayerPlan, RunConfig
 from spectra.errors import DisagreementError
+from spectra.linalg import Spectra, solve
 from tests.part_cases import CONFIG, DIM, traces, unlike, write, written
 from tests.thread_processes import side_by_side
 from tests.tolerances import ROUNDING
@@ -77,7 +79,7 @@ def test_processes_give_what_one_gives(src: Path, plain: Path, tmp_path: Path, c
     "config",
     [
         LOOKS_AGAIN,
-        replace(LOOKS_AGAIN, convention="reptrix", influences=False),
+        replace(LOOKS_AGAIN, convention="skean2025", influences=False),
         replace(ONE_LAYER, nonfinite="drop", drop_norms=2.0, pools=("mean",)),
         replace(QUICK, sampling="trace", counts=(3, 30)),
     ],
@@ -112,6 +114,25 @@ def test_spectra_that_moments_do_not_resolve_are_repaired_once(tmp_path: Path) -
     assert counted[0]["repairs"] == counted[1]["repairs"]
     assert counted[0]["methods"] == counted[1]["methods"]
     assert counted[0]["methods"]["svd"] > 3
+
+
+def test_normalised_rows_are_repaired_where_they_were_normalised(
+    src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every set that is solved from moments seems unresolved."""
+    config = replace(QUICK, convention="skean2025")
+
+    def unresolved(*arguments: Any, **rest: Any) -> Spectra:
+        found = solve(*arguments, **rest)
+        return replace(found, fault="rounding") if found.method == "moments" else found
+
+    monkeypatch.setattr("spectra.engine.solve.solve", unresolved)
+    (whole,) = spectra.run(src, tmp_path / "plain", config)
+    out = shared(src, tmp_path / "out", 3, config)
+    assert unlike(whole.out, out, ROUNDING.relative) == []
+    counted = [json.loads((one / "run.json").read_text())["repairs"] for one in (whole.out, out)]
+    assert counted[0]["rounding"] > 3
+    assert counted[0] == counted[1]
 
 
 def test_more_processes_than_rows(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -153,14 +153,19 @@ def all_repaired(
     blocks: Callable[[Key], Blocks],
     workers: Workers,
     deal: Deal | None = None,
+    held: Collection[Key] | None = None,
 ) -> dict[Key, Spectra]:
     """Each `repaired`, one after the other, on all cores: for when nothing else is under way.
 
-    Dealt out as the workers' tasks are, or by another `deal`.
+    Dealt out as the workers' tasks are, or by another `deal`; where this process alone has the
+    blocks of the keys that are `held`, each is repaired where its blocks are.
     """
     deal = workers.deal if deal is None else deal
     broken = [key for key, one in spectra.items() if one.fault and one.method != "svd"]
-    mine = [key for key in broken if deal.mine(cost_of(spectra[key].rows, spectra[key].dim))]
+    if held is not None:
+        mine = [key for key in broken if key in held]
+    else:
+        mine = [key for key in broken if deal.mine(cost_of(spectra[key].rows, spectra[key].dim))]
     with own_threads_blas():
         own = {key: repaired(spectra[key], blocks(key), workers) for key in mine}
     return {**spectra, **shared_spectra(deal, broken, own)}
@@ -206,5 +211,8 @@ class Normaliser(Generic[Key]):
     def finish(self) -> dict[Key, F64]:
         """Squared singular values [min(n, d)], a key."""
         self._solver.finish()
-        solved = all_repaired(self._solver.results, self._blocks.__getitem__, self._workers)
+        blocks = self._blocks
+        solved = all_repaired(
+            *(self._solver.results, blocks.__getitem__, self._workers), held=blocks.keys()
+        )
         return {key: spectra.uncentered for key, spectra in solved.items()}
