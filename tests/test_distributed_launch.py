@@ -7,6 +7,7 @@ import pytest
 
 from spectra.distributed import ALONE, Cluster, refuse_copies, span
 from spectra.errors import UsageError
+from tests.cli_runs import call
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,21 @@ def test_one_process_is_its_own_company() -> None:
     for made in (ALONE.total(values), ALONE.union(values)):
         assert made.tolist() == values.tolist()
         assert made is not values
+
+
+@pytest.mark.parametrize("other", [("--part", "0/2"), ("--dry-run",)])
+@pytest.mark.parametrize("given", [("--distributed",), ("--process-id", "0")])
+@pytest.mark.usefixtures("here")
+def test_options_of_processes_are_not_passed_over(
+    given: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    result = call("run", *given, *other)
+    assert result.exit_code == 2
+    assert f"--distributed does not go with {other[0]}" in result.stderr
+
+
+@pytest.mark.usefixtures("here")
+def test_where_processes_meet_is_told_to_those_that_share_a_run() -> None:
+    result = call("run", "--num-processes", "2")
+    assert result.exit_code == 2
+    assert "--process-id go with --distributed" in result.stderr

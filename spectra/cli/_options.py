@@ -259,6 +259,7 @@ Devices = Annotated[
         metavar="N",
         help="How many devices of an accelerator work together.",
         show_default="all that this process has",
+        rich_help_panel=_MACHINE,
     ),
 ]
 MaxMemory = Annotated[

@@ -135,12 +135,14 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
     if unlike is not None:
         complain(f"Warning: {unlike}")
     came_from = sources(ctx, choices)
+    cluster = (distributed, coordinator, num_processes, process_id)
+    sharing = distributed or cluster[1:] != (None, None, None)
     with progress(quiet) as tell:
         if part is not None:
             from spectra.cli import _part
             from spectra.parts import Part
 
-            refuse_with("part", strict=strict, profile=profile, distributed=distributed)
+            refuse_with("part", strict=strict, profile=profile, distributed=sharing)
             which = Part.parse(part)
             models = (
                 _part.describe(path, out, which, config, tell)
@@ -152,13 +154,12 @@ def run(  # noqa: PLR0913, PLR0917 - a parameter for each flag
         if fresh:
             raise UsageError("--fresh goes with --part. Expected both, or neither.")
         if dry_run:
-            refuse_with("dry-run", distributed=distributed)
+            refuse_with("dry-run", distributed=sharing)
             from spectra.cli._dry_run import dry_run as describe
 
             text = describe(path, out, config, tell, as_json=json)
             (document if json else say)(text)
             return
-        cluster = (distributed, coordinator, num_processes, process_id)
         with processes("spectra run", *cluster) as shared:
             from spectra import pipeline
 
