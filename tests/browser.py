@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -33,18 +33,29 @@ class Opened:
 
 
 @contextmanager
-def opened(path: Path, *, width: int = 1400, scheme: Scheme = "light") -> Iterator[Opened]:
+def started() -> Iterator[Browser]:
+    """Chromium without a window; tests skip where there is none."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        found = Opened(page)
-        page.on("console", lambda message: found.said.append(message.text))
-        page.on("pageerror", lambda error: found.said.append(str(error)))
-        page.on("request", lambda request: found.asked.append(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready]", state="attached", timeout=30_000)
-        yield found
+        yield browser
         browser.close()
+
+
+@contextmanager
+def opened(
+    browser: Browser, path: Path, *, width: int = 1400, scheme: Scheme = "light"
+) -> Iterator[Opened]:
+    """The page at `path`, in a profile of its own."""
+    with browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme
+    ) as context:
+        found = Opened(context.new_page())
+        found.page.on("console", lambda message: found.said.append(message.text))
+        found.page.on("pageerror", lambda error: found.said.append(str(error)))
+        found.page.on("request", lambda request: found.asked.append(request.url))
+        found.page.goto(path.as_uri())
+        found.page.wait_for_selector("html[data-ready]", state="attached", timeout=30_000)
+        yield found

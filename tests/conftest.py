@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.cli_runs import enter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Before the first array, for the device count is read when the backend starts. A test that passes
 # here has promoted nothing silently: no int with float32, no [n] with [n, d].
@@ -93,6 +96,15 @@ def quick_compiles() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for all of a file's pages: it takes longer to start than to show one."""
+    from tests.browser import started
+
+    with started() as found:
+        yield found
 
 
 @pytest.fixture

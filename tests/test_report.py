@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from playwright.sync_api import Browser
 
 import spectra
 from spectra.errors import UsageError
@@ -202,11 +203,11 @@ def test_a_report_says_what_is_missing_or_unfinished(three: Path, tmp_path: Path
     assert "<h1>A &lt;b&gt; &amp; co</h1>" in page
 
 
-def test_it_opens_on_what_there_is(tmp_path: Path) -> None:
+def test_it_opens_on_what_there_is(tmp_path: Path, browser: Browser) -> None:
     config = spectra.RunConfig(pools=("mean",), jackknife="off", matched=False, diagnostics=False)
     spectra.run(write_synthetic(tmp_path / "in" / "known"), tmp_path / "out", config)
     write_report([tmp_path / "out"], tmp_path / "report.html")
-    with opened(tmp_path / "report.html") as seen:
+    with opened(browser, tmp_path / "report.html") as seen:
         drawn = figures_in((tmp_path / "report.html").read_text())
         assert [one["name"] for one in drawn] == ["groups", "depth", "sweep", "spectra", "routes"]
         for figure in drawn:
@@ -258,8 +259,8 @@ def test_one_report_of_several_directories(three: Path) -> None:
 
 
 @pytest.fixture
-def seen(written: Path) -> Iterator[Opened]:
-    with opened(written / "report.html") as found:
+def seen(written: Path, browser: Browser) -> Iterator[Opened]:
+    with opened(browser, written / "report.html") as found:
         yield found
 
 
@@ -278,8 +279,8 @@ def test_every_chart_is_drawn_and_nothing_is_fetched(seen: Opened, written: Path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_it_in_light_and_dark(written: Path, scheme: Any) -> None:
-    with opened(written / "report.html", width=360, scheme=scheme) as seen:
+def test_a_phone_shows_it_in_light_and_dark(written: Path, scheme: Any, browser: Browser) -> None:
+    with opened(browser, written / "report.html", width=360, scheme=scheme) as seen:
         assert seen.said == []
         assert seen.js("document.documentElement.scrollWidth") == 360
         ink, paper = (
@@ -294,8 +295,8 @@ def test_a_phone_shows_it_in_light_and_dark(written: Path, scheme: Any) -> None:
         assert all(200 < width <= 340 for width in widths)
 
 
-def test_print_is_light_and_without_controls(three: Path) -> None:
-    with opened(three / "report.html", scheme="dark") as seen:
+def test_print_is_light_and_without_controls(three: Path, browser: Browser) -> None:
+    with opened(browser, three / "report.html", scheme="dark") as seen:
         seen.page.emulate_media(media="print", color_scheme="dark")
         ink = seen.js("getComputedStyle(document.body).color")
         assert max(map(int, re.findall(r"\d+", ink)[:3])) < 60
@@ -383,8 +384,8 @@ def test_what_is_saved_is_what_is_shown(seen: Opened, written: Path) -> None:
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
-def test_hostile_labels_are_text(three: Path) -> None:
-    with opened(three / "report.html") as seen:
+def test_hostile_labels_are_text(three: Path, browser: Browser) -> None:
+    with opened(browser, three / "report.html") as seen:
         seen.page.on("dialog", lambda dialog: pytest.fail(dialog.message))
         shown = seen.page.locator("#numbers bdi", has_text="</script><script>alert(1)").count()
         assert shown == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 import spectra
 from spectra.report import write_report
@@ -92,9 +93,9 @@ def drawn(seen: Opened, pool: str, group: str, metric: str) -> tuple[int, int, i
     return bands, lines, points
 
 
-def test_it_follows_the_choices(root: Path) -> None:
+def test_it_follows_the_choices(root: Path, browser: Browser) -> None:
     groups = 3 + len(CATEGORIES)
-    with opened(root / "one.html") as seen:
+    with opened(browser, root / "one.html") as seen:
         for pool in ("all", "last"):
             for metric in ("rankme", "rankme_sigma"):
                 # All groups are faint; those in colour have a band, and come a second time.
@@ -109,25 +110,25 @@ def test_it_follows_the_choices(root: Path) -> None:
         assert seen.said == []
 
 
-def test_alpha_is_drawn_where_there_is_one(root: Path) -> None:
+def test_alpha_is_drawn_where_there_is_one(root: Path, browser: Browser) -> None:
     _, rows = chart(root / "known.html")
     profile = spectra.load(root / "known")["known"].layer_profile
     for metric in METRICS:
         assert [row[metric] for row in rows if row["group"] == "thought"] == [
             getattr(point.record, metric) for point in profile.points(segment="thought")
         ]
-    with opened(root / "known.html") as seen:
+    with opened(browser, root / "known.html") as seen:
         bands, _, points = drawn(seen, "all", "medium", "alpha_req")
         assert bands == 2
         assert points == 2 * 2 + sum(row["alpha_req"] is not None for row in rows)
         assert seen.said == []
 
 
-def test_models_of_different_depth_stand_by_their_place(root: Path) -> None:
+def test_models_of_different_depth_stand_by_their_place(root: Path, browser: Browser) -> None:
     figure, rows = chart(root / "two.html")
     assert {row["num_hidden_layers"] for row in rows} == {BLOCKS, DEEP[-1]}
     assert '"relative_depth"' in str(figure["spec"]).replace("'", '"')
-    with opened(root / "two.html") as seen:
+    with opened(browser, root / "two.html") as seen:
         bands, lines, points = drawn(seen, "all", "plan", "rankme")
         assert (bands, lines, points) == (4, 12 + 4, (6 + 2) * (len(LAYERS) + len(DEEP)))
         title = seen.page.locator("#layers svg .role-axis-title text").first.text_content()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 import spectra
 from extract import run as extract
@@ -206,7 +207,9 @@ def test_the_reports_policy_names_its_scripts(report: Path) -> None:
     assert rules["script-src"].split() == [*named, "'unsafe-eval'"]
 
 
-def test_a_script_that_the_policy_does_not_name_is_not_run(report: Path, tmp_path: Path) -> None:
+def test_a_script_that_the_policy_does_not_name_is_not_run(
+    report: Path, tmp_path: Path, browser: Browser
+) -> None:
     """As if escaping had failed: a script, a handler and a link in the page's own text."""
     page = report.read_text(encoding="utf-8")
     evil = (
@@ -215,7 +218,7 @@ def test_a_script_that_the_policy_does_not_name_is_not_run(report: Path, tmp_pat
     )
     spoiled = tmp_path / "spoiled.html"
     spoiled.write_text(page.replace("<header>", f"<header>{evil}"), encoding="utf-8")
-    with opened(spoiled) as seen:
+    with opened(browser, spoiled) as seen:
         seen.page.click("#evil")
         seen.page.wait_for_timeout(200)
         assert seen.js("window.ran") is None
