@@ -35,8 +35,6 @@ REAL = (
     Path(__file__).parents[2] / "shared/data/artifacts/annotated_traces_reprs/smollm2-135m-instruct"
 )
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 Differences = Iterator[str]
 Compare = Callable[[Any, Any, str], Differences]
 
