@@ -19,8 +19,6 @@ from spectra.artifacts import open_artifact
 from tests.bench_sizes import small_rates
 from tests.tolerances import BAR
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 SIZE = Size(104, traces=2)
 
 

@@ -93,7 +93,8 @@ def _root(square: float) -> float | None:
 
 def _sums(values: F64, places: Ints, count: int) -> F64:
     """[count, M] sums of values [n, M] by place."""
-    sums = np.zeros((count, values.shape[1]))
-    for column, one in enumerate(values.T):
-        sums[:, column] = np.bincount(places, one, minlength=count)
-    return sums
+    columns = values.shape[1]
+    # One pass over all cells, several times as fast as a pass a column.
+    cells = places[:, None] * columns + np.arange(columns)
+    sums = np.bincount(cells.ravel(), values.ravel(), minlength=count * columns)
+    return np.asarray(sums, np.float64).reshape(count, columns)
