@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.cli_runs import enter
+from tests.heavy import LONGEST, UNMEASURED
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -47,14 +48,6 @@ settings.register_profile("dev", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
 
 
-LONGEST = (
-    *("report", "against_reference", "engine", "cli_terminal", "cli_examples", "library"),
-    *("extract_resume", "faults", "extract_run", "uncertainty", "bad_inputs_run", "parts"),
-    *("extract_options", "text_tokenizer", "security", "cli_output", "docs"),
-)
-"""Files that take most of the time: first, so that no worker is left with one of them alone."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, the others in the order of their names."""
     places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
@@ -73,20 +66,19 @@ def pytest_sessionfinish() -> None:
         measured.save()
 
 
-@pytest.fixture(scope="module")
-def unmeasured() -> Iterator[None]:
-    """No tracing, which costs half as much again, for files that go over the lines of others.
-
-    Nor in the processes that they start.
-    """
-    measured = _measured()
-    if measured:
-        measured.stop()
+@pytest.fixture(scope="module", autouse=True)
+def _measured_where_it_tells_something(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No tracing in the files of `UNMEASURED` and those of benches, nor in what they start."""
+    name = request.path.stem.removeprefix("test_")
+    measured = _measured() if name in UNMEASURED or name.startswith("bench") else None
+    if not measured:
+        yield
+        return
+    measured.stop()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         yield
-    if measured:
-        measured.start()
+    measured.start()
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ from bench.svd_vs_cov import app
 from spectra.backend.device import DeviceBackend
 from tests.tolerances import BAR
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 ROOT = Path(__file__).parent.parent
 WAYS = {"engine", "numpy_float64", "numpy_float32", "jax_float64", "jax_float32"}
 

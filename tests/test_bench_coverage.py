@@ -13,8 +13,6 @@ from typer.testing import CliRunner
 from bench import coverage
 from bench._clustered import DESIGNS, Traces
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
 def test_rows_have_the_population_that_is_claimed(design: Any) -> None:

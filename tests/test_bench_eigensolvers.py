@@ -15,8 +15,6 @@ from bench._eigensolvers import ways
 from bench.eigensolvers import app, covariances, floor_seconds
 from spectra.linalg import twostage
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 CPU = jax.devices("cpu")[0]
 
 

@@ -20,8 +20,6 @@ from bench.end_to_end import OURS, WITH_ERRORS
 from spectra.artifacts import open_artifact
 from tests.tolerances import BAR
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 ROOT = Path(__file__).parent.parent
 SIZE = Size(128, traces=2)
 

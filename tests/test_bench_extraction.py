@@ -27,8 +27,6 @@ from extract.decoder.families import spec_of
 from extract.decoder.modules import Decoder, Turned
 from extract.decoder.placement import Placement
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 ROOT = Path(__file__).parent.parent
 COMPARED = all(find_spec(name) for name in ("torch", "transformers"))
 

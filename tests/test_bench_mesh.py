@@ -10,8 +10,6 @@ from typer.testing import CliRunner
 
 from bench import mesh
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 
 def test_a_mesh_of_one_is_beside_the_device_alone() -> None:
     flags = ["--dims", "8", "--rows", "1500", "--repeats", "1", "--backend", "cpu"]

@@ -15,8 +15,6 @@ from bench import picture, svd_vs_cov
 from bench._picture import COLOURS, LEAST_ERROR, ROUTES, svg
 from spectra.extras import MissingExtraError
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 DIMS, ASPECTS = (8, 16), (1, 4)
 
 

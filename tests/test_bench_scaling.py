@@ -18,8 +18,6 @@ from bench._growth import FACTORS
 from bench._streaming import overlap, products
 from spectra.backend import select_backend
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 
 def test_products_are_compared_with_the_library() -> None:
     cell = products(select_backend("cpu"), 32, 500, 1)

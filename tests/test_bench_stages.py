@@ -14,8 +14,6 @@ from bench import stages
 from bench._streaming import _on_device
 from tests.test_backends import device
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 
 def test_the_whole_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "PRODUCT_ROWS", 64)

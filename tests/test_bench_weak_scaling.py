@@ -13,8 +13,6 @@ from bench import weak_scaling
 from bench._children import JobError
 from bench._together import run_together
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 
 def test_every_number_of_processes_has_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

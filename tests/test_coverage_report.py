@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.heavy import LONGEST, UNMEASURED
 from tests.imports import ROOT
 from tools.coverage_report import PACKAGES, UNREACHED, Summary, judge
 
@@ -43,3 +44,8 @@ def test_a_file_below_the_floor_needs_a_reason() -> None:
 
 def test_reasons_are_of_files_that_exist() -> None:
     assert all((ROOT / path).is_file() for path in UNREACHED)
+
+
+@pytest.mark.parametrize("name", sorted({*LONGEST, *UNMEASURED}))
+def test_what_is_said_of_files_of_tests_is_of_files_there_are(name: str) -> None:
+    assert (ROOT / "tests" / f"test_{name}.py").is_file()

@@ -7,15 +7,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import spectra
 from spectra.artifacts import open_artifact
 from tests.mutation.artifacts import CONFIG, damage_states, write_small
 from tests.mutation.file_edits import Place
 from tests.test_against_reference import differences
-
-pytestmark = pytest.mark.usefixtures("unmeasured")
 
 TRIALS = 12
 

@@ -14,8 +14,6 @@ from extract.decoder.spec import DecoderSpec, Rope
 from tests.decoder_cases import ALL_LAYERS, CASES, LENGTHS, token_ids
 from tests.decoder_models import Config, Floats, Model, differences, spec_for, tensors
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 GOLDEN = Path(__file__).parent / "golden"
 
 TOLERANCE = 2e-5

@@ -25,8 +25,6 @@ from spectra.artifacts import Artifact, Sample, open_artifact
 from tests.decoder_models import Floats, forward, load
 from tests.shared_data import shared, smollm2
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 SAMPLES = ("ta-130-5", "ta-152-7", "ta-226-1")
 LAYERS = (15, 30)
 

@@ -16,8 +16,6 @@ from spectra.statistics import METRICS
 from tests.imports import ROOT
 from tools import doc_numbers, doc_pictures
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 PAGE = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
 IMAGES: dict[str, str] = {
     name: words for words, name in re.findall(r"^!\[(.+)\]\(pictures/(\w+)\.svg\)$", PAGE, re.M)

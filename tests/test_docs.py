@@ -18,8 +18,6 @@ from tests import docs_run
 from tests.cli_runs import COMMANDS
 from tests.imports import ROOT
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,8 @@ from spectra.sampling import Draws, nested_units
 CONFIG = spectra.RunConfig(backend="cpu", counts=(8, 16, 48), repeats=2, num_bins=4)
 DIM = 24
 HOST = HostBackend()
+
+Usual = tuple[Path, dict[str, bytes]]
 
 
 def make(
@@ -82,6 +83,13 @@ def result(tmp: Path, name: str, src: Path, config: spectra.RunConfig = CONFIG) 
     return files(run.out)
 
 
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Usual:
+    """`make`'s artifact, which no test changes, and the files of one run on it."""
+    root = tmp_path_factory.mktemp("usual")
+    return make(root / "m"), result(root, "out", root / "m")
+
+
 def numbers(value: Any) -> list[float]:
     """Every number of a document, in order; null as -1, which none of them is."""
     if isinstance(value, dict):
@@ -93,9 +101,8 @@ def numbers(value: Any) -> list[float]:
     return [value] if isinstance(value, int | float) else []
 
 
-def test_a_repeated_run_has_the_same_bytes(tmp_path: Path) -> None:
-    src = make(tmp_path / "m")
-    first = result(tmp_path, "a", src)
+def test_a_repeated_run_has_the_same_bytes(usual: Usual, tmp_path: Path) -> None:
+    src, first = usual
     assert len(first) == 4 * 4 + 1
     assert result(tmp_path, "b", src) == first
 
@@ -112,18 +119,30 @@ def overlapping(path: Path) -> Path:
     return write_artifact(path, model="m", layers=layers, samples=[sample], final_norm=False)
 
 
-@pytest.mark.parametrize("written", [make, overlapping], ids=["apart", "overlapping"])
-@pytest.mark.parametrize("rows", [1, 7, 64])
+BLOCK_ROWS = [1, 7, 64]
+
+
+@pytest.mark.parametrize("rows", BLOCK_ROWS)
 def test_the_size_of_blocks_changes_no_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, written: Callable[[Path], Path]
+    usual: Usual,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
 ) -> None:
-    src = written(tmp_path / "m")
-    first = result(tmp_path, "a", src)
+    src, first = usual
     monkeypatch.setattr(stream, "BLOCK_BYTES", rows * DIM * 2)
     assert result(tmp_path, "b", src) == first
 
 
-@pytest.mark.parametrize(("unlabelled", "traces"), [(False, 12), (True, 12), (True, 3)])
+def test_nor_where_steps_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    src = overlapping(tmp_path / "m")
+    first = result(tmp_path, "a", src)
+    for rows in BLOCK_ROWS:
+        monkeypatch.setattr(stream, "BLOCK_BYTES", rows * DIM * 2)
+        assert result(tmp_path, f"of {rows}", src) == first
+
+
+@pytest.mark.parametrize(("unlabelled", "traces"), [(True, 12), (True, 3)])
 def test_less_memory_means_more_passes_and_the_same_bytes(
     tmp_path: Path, unlabelled: bool, traces: int
 ) -> None:
@@ -194,17 +213,19 @@ def test_every_row_is_read_once_and_prompts_are_not_rows(
     assert sum(read) <= len(states)
 
 
-def test_relabelling_one_category_leaves_the_others_samples_alone(tmp_path: Path) -> None:
-    one, two = make(tmp_path / "1/m", labels="abc"), make(tmp_path / "2/m", labels="abd")
-    a = json.loads(result(tmp_path, "a", one)["pool_all/token_count_sweep.json"])
+def test_relabelling_one_category_leaves_the_others_samples_alone(
+    usual: Usual, tmp_path: Path
+) -> None:
+    two = make(tmp_path / "m", labels="abd")
+    a = json.loads(usual[1]["pool_all/token_count_sweep.json"])
     b = json.loads(result(tmp_path, "b", two)["pool_all/token_count_sweep.json"])
     assert a["curves"]["c"] != b["curves"]["d"]
     assert a["curves"]["a"] == b["curves"]["a"]
 
 
-def test_more_counts_leave_the_smaller_ones_alone(tmp_path: Path) -> None:
-    src = make(tmp_path / "m")
-    a = json.loads(result(tmp_path, "a", src)["pool_all/token_count_sweep.json"])
+def test_more_counts_leave_the_smaller_ones_alone(usual: Usual, tmp_path: Path) -> None:
+    src, first = usual
+    a = json.loads(first["pool_all/token_count_sweep.json"])
     more = spectra.RunConfig(backend="cpu", counts=(8, 12, 16, 48, 64), repeats=2, num_bins=4)
     b = json.loads(result(tmp_path, "b", src, more)["pool_all/token_count_sweep.json"])
     for name, curve in a["curves"].items():
@@ -214,10 +235,9 @@ def test_more_counts_leave_the_smaller_ones_alone(tmp_path: Path) -> None:
 
 
 def test_the_device_backend_gives_the_hosts_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    usual: Usual, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    src = make(tmp_path / "m")
-    first = result(tmp_path, "a", src)
+    src, first = usual
     made = DeviceBackend(jax.devices("cpu")[0])
     monkeypatch.setattr("spectra.pipeline.select_backend", lambda *_: made)
     second = result(tmp_path, "b", src)
@@ -314,11 +334,11 @@ def test_groups_of_the_same_rows_are_solved_once(
 # ---- where the time goes ------------------------------------------------------------------------
 
 
-def test_a_profile_changes_no_number_and_counts_every_kind_of_work(tmp_path: Path) -> None:
-    src = make(tmp_path / "m")
-    (plain,) = spectra.run(src, tmp_path / "plain", CONFIG)
+def test_a_profile_changes_no_number_and_counts_every_kind_of_work(
+    usual: Usual, tmp_path: Path
+) -> None:
+    src, without = usual
     (profiled,) = spectra.run(src, tmp_path / "profiled", CONFIG, profile=True)
-    assert plain.profile is None
     assert profiled.profile is not None
     assert tuple(profiled.profile.work) == KINDS
     assert all(seconds > 0 for seconds in profiled.profile.work.values())
@@ -327,12 +347,10 @@ def test_a_profile_changes_no_number_and_counts_every_kind_of_work(tmp_path: Pat
     assert 1 <= used["smallest"] < used["largest"]
     stages = {"plan", "fetch", profiled.profile.main, "statistics", "write"}
     assert set(profiled.profile.stages) == stages
-    for file in FILES:
-        paths = [tmp_path / name / "m" / "pool_all" / file for name in ("plain", "profiled")]
-        assert paths[0].read_bytes() == paths[1].read_bytes()
-    recorded = json.loads((tmp_path / "profiled" / "m" / "run.json").read_text())
+    assert files(profiled.out) == without
+    recorded = json.loads((profiled.out / "run.json").read_text())
     assert recorded["work_seconds"] == profiled.profile.work
-    assert "work_seconds" not in json.loads((tmp_path / "plain" / "m" / "run.json").read_text())
+    assert "work_seconds" not in json.loads((src.parent / "out/m/run.json").read_text())
 
 
 def test_a_timed_device_gives_the_same_sums() -> None:
@@ -393,9 +411,8 @@ def test_subsamples_of_whole_traces(tmp_path: Path) -> None:
         assert point["mean"]["rankme"] == pytest.approx(np.mean(found), rel=1e-9)
 
 
-def test_groups_are_compared_only_where_asked(tmp_path: Path) -> None:
-    src = make(tmp_path / "m")
-    with_blocks = result(tmp_path, "a", src)
+def test_groups_are_compared_only_where_asked(usual: Usual, tmp_path: Path) -> None:
+    src, with_blocks = usual
     without = result(tmp_path, "b", src, replace(CONFIG, matched=False))
     for name, content in with_blocks.items():
         if name.endswith(FILES):
@@ -407,13 +424,13 @@ def test_groups_are_compared_only_where_asked(tmp_path: Path) -> None:
             assert document == json.loads(without[name]), name
 
 
-def test_another_category_changes_no_subsample_of_the_others(tmp_path: Path) -> None:
+def test_another_category_changes_no_subsample_of_the_others(usual: Usual, tmp_path: Path) -> None:
     src = make(tmp_path / "m")
     index = json.loads((src / "index.json").read_text())
     steps = [step for sample in index["samples"] for step in sample["steps"]]
     for step in [step for step in steps if step["category"] == "c"][::2]:
         step["category"] = "d"
-    first = json.loads(result(tmp_path, "a", src)["pool_all/depth_profile.json"])
+    first = json.loads(usual[1]["pool_all/depth_profile.json"])
     (src / "index.json").write_text(json.dumps(index))
     second = json.loads(result(tmp_path, "b", src)["pool_all/depth_profile.json"])
     for name in "ab":

@@ -32,7 +32,7 @@ from tests import reference_cases as cases
 from tests.cli_runs import SMALL, call
 
 CPU = jax.devices("cpu")[0]
-CONFIG = spectra.RunConfig(counts=(16, 64), repeats=2, num_bins=3)
+CONFIG = spectra.RunConfig(pools=("all", "mean"), counts=(16, 64), repeats=2, num_bins=3)
 COMPARED = ("rankme", "rankme_sigma", "alpha_req")
 
 

@@ -259,28 +259,31 @@ def test_one_report_of_several_directories(three: Path) -> None:
 
 
 @pytest.fixture
-def seen(written: Path, browser: Browser) -> Iterator[Opened]:
-    with opened(browser, written / "report.html") as found:
+def seen(three: Path, browser: Browser) -> Iterator[Opened]:
+    with opened(browser, three / "report.html") as found:
         yield found
 
 
-def test_every_chart_is_drawn_and_nothing_is_fetched(seen: Opened, written: Path) -> None:
-    drawn = figures_in((written / "report.html").read_text())
-    for figure in drawn:
-        marks = f"#{figure['name']} svg g[class*=mark-]:is(.mark-symbol,.mark-rect,.mark-line) path"
-        assert seen.page.locator(marks).count() > 0, figure["name"]
-    groups = first_shown(rows_of(drawn[0]))
-    expected = sum(row["rankme"] is not None for row in groups)
-    points = seen.page.locator("#groups svg .mark-symbol.role-mark path").count()
-    assert points == expected > 20
-    assert seen.said == []
-    assert seen.asked == [(written / "report.html").as_uri()]
-    assert seen.js("document.documentElement.scrollWidth") <= 1400
+def test_every_chart_is_drawn_and_nothing_is_fetched(written: Path, browser: Browser) -> None:
+    with opened(browser, written / "report.html") as seen:
+        drawn = figures_in((written / "report.html").read_text())
+        for figure in drawn:
+            marks = (
+                f"#{figure['name']} svg g[class*=mark-]:is(.mark-symbol,.mark-rect,.mark-line) path"
+            )
+            assert seen.page.locator(marks).count() > 0, figure["name"]
+        groups = first_shown(rows_of(drawn[0]))
+        expected = sum(row["rankme"] is not None for row in groups)
+        points = seen.page.locator("#groups svg .mark-symbol.role-mark path").count()
+        assert points == expected > 20
+        assert seen.said == []
+        assert seen.asked == [(written / "report.html").as_uri()]
+        assert seen.js("document.documentElement.scrollWidth") <= 1400
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_it_in_light_and_dark(written: Path, scheme: Any, browser: Browser) -> None:
-    with opened(browser, written / "report.html", width=360, scheme=scheme) as seen:
+def test_a_phone_shows_it_in_light_and_dark(three: Path, scheme: Any, browser: Browser) -> None:
+    with opened(browser, three / "report.html", width=360, scheme=scheme) as seen:
         assert seen.said == []
         assert seen.js("document.documentElement.scrollWidth") == 360
         ink, paper = (
@@ -312,9 +315,9 @@ def _tooltip(seen: Opened) -> dict[str, str]:
     }
 
 
-def test_hovering_gives_the_results_numbers(seen: Opened, written: Path) -> None:
-    results = spectra.load(written / "out")
-    rows = first_shown(rows_of(figures_in((written / "report.html").read_text())[0]))
+def test_hovering_gives_the_results_numbers(seen: Opened, three: Path) -> None:
+    results = spectra.load(three / "out")
+    rows = first_shown(rows_of(figures_in((three / "report.html").read_text())[0]))
     points = seen.page.locator("#groups svg .mark-symbol.role-mark path")
     compared = 0
     for place in range(0, points.count(), 5):
@@ -338,8 +341,8 @@ def test_hovering_gives_the_results_numbers(seen: Opened, written: Path) -> None
     assert compared >= 4
 
 
-def test_choices_change_every_chart_that_follows_them(seen: Opened, written: Path) -> None:
-    drawn = {one["name"]: one for one in figures_in((written / "report.html").read_text())}
+def test_choices_change_every_chart_that_follows_them(seen: Opened, three: Path) -> None:
+    drawn = {one["name"]: one for one in figures_in((three / "report.html").read_text())}
     before = seen.page.locator("#groups .counts").inner_text()
     seen.page.select_option("select[name=pool]", "mean")
     seen.page.select_option("select[name=metric]", "rankme_sigma")
@@ -363,8 +366,8 @@ def test_choices_change_every_chart_that_follows_them(seen: Opened, written: Pat
     assert seen.said == []
 
 
-def test_what_is_saved_is_what_is_shown(seen: Opened, written: Path) -> None:
-    figure = figures_in((written / "report.html").read_text())[0]
+def test_what_is_saved_is_what_is_shown(seen: Opened, three: Path) -> None:
+    figure = figures_in((three / "report.html").read_text())[0]
     with seen.page.expect_download() as download:
         seen.page.click("#groups [data-save=csv]")
     text = Path(download.value.path()).read_text(encoding="utf-8")

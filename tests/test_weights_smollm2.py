@@ -14,8 +14,6 @@ from tokenizers import Tokenizer
 from extract.weights import Checkpoint, open_checkpoint
 from tests.shared_data import shared, smollm2
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 FLOAT32_BYTES = 538_060_032
 """Of the whole model; the largest tensor has 113 MB of them."""
 

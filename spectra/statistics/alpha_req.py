@@ -7,6 +7,9 @@ least squares in logarithms with weights 1/k, as the authors' code and reptrix d
 
 from __future__ import annotations
 
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,12 +49,29 @@ def alpha_req(eigenvalues: Array, first: int, last: int) -> tuple[Array, Array]:
     fitted = eigenvalues[..., first - 1 : last]
     usable = fitted[..., -1] > 0
     logs = xp.log(xp.where(usable[..., None], fitted, 1))
-    alpha = (logs * along_last(slope_weights(first, last), logs)).sum(axis=-1)
-    ranks = np.arange(first, last + 1, dtype=np.float64)
-    t, weight = along_last(np.log(ranks), logs), along_last(1 / ranks, logs)
-    intercept = ((logs + alpha[..., None] * t) * weight).sum(axis=-1) / (1 / ranks).sum()
+    slope, t, weight = (along_last(one, logs) for one in _of_ranks(first, last))
+    alpha = (logs * slope).sum(axis=-1)
+    total = _of_ranks(first, last).weight.sum()
+    intercept = ((logs + alpha[..., None] * t) * weight).sum(axis=-1) / total
     residual = ((logs - intercept[..., None] + alpha[..., None] * t) ** 2).mean(axis=-1)
     spread = ((logs - logs.mean(axis=-1, keepdims=True)) ** 2).mean(axis=-1)
     flat = spread < FLAT**2
     r2 = 1 - residual / xp.where(flat, 1, spread)
     return xp.where(usable, alpha, xp.nan), xp.where(usable & ~flat, r2, xp.nan)
+
+
+class _OfRanks(NamedTuple):
+    """What a fit on these ranks takes: the slope's weights, ln k and 1 / k."""
+
+    slope: NDArray[np.float64]
+    log: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+@cache  # A run fits the same few ranges thousands of times.
+def _of_ranks(first: int, last: int) -> _OfRanks:
+    ranks = np.arange(first, last + 1, dtype=np.float64)
+    found = _OfRanks(slope_weights(first, last), np.log(ranks), 1 / ranks)
+    for one in found:
+        one.setflags(write=False)
+    return found

@@ -17,9 +17,6 @@ from spectra.uncertainty.rigidity import corrected_variance
 
 Errors = dict[str, float | None]
 
-_FEW = 1 << 17
-"""Values that are summed at once; of more, their places would take as much memory again."""
-
 
 class Carried(NamedTuple):
     """Sums over the rows of each trace, and of each block.
@@ -96,12 +93,8 @@ def _root(square: float) -> float | None:
 
 def _sums(values: F64, places: Ints, count: int) -> F64:
     """[count, M] sums of values [n, M] by place."""
-    width = values.shape[1]
-    if 0 < values.size <= _FEW:
-        cells = places[:, None] * width + np.arange(width)
-        flat = np.bincount(cells.ravel(), values.ravel(), minlength=count * width)
-        return flat.reshape(count, width)
-    sums = np.zeros((count, values.shape[1]))
-    for column, one in enumerate(values.T):
-        sums[:, column] = np.bincount(places, one, minlength=count)
-    return sums
+    columns = values.shape[1]
+    # One pass over all cells, several times as fast as a pass a column.
+    cells = places[:, None] * columns + np.arange(columns)
+    sums = np.bincount(cells.ravel(), values.ravel(), minlength=count * columns)
+    return np.asarray(sums, np.float64).reshape(count, columns)
