@@ -65,7 +65,7 @@ def small_plan(samples: list[TokenizedSample] | None = None, **options: Any) -> 
 
 def fake_state(token: int, position: int, layer: int, shape: tuple[int, int]) -> NDArray[Any]:
     """[DIM] bfloat16; like a real one's, its bits depend on the shape of the batch."""
-    return _states(np.array([token]), np.array([position]), layer, shape)[0]
+    return np.asarray(_states(np.array([token]), np.array([position]), layer, shape)[0])
 
 
 def _states(
@@ -73,7 +73,8 @@ def _states(
 ) -> NDArray[Any]:
     seeds = (tokens * 1009 + positions * 31 + layer * 7 + shape[0] * 3 + shape[1]) % 65521
     powers = np.array([pow(17, i + 1, 65521) for i in range(DIM)])
-    return ((seeds[:, None] * powers % 65521) / 65521 - 0.5).astype(ml_dtypes.bfloat16)
+    states = (seeds[:, None] * powers % 65521) / 65521 - 0.5
+    return np.asarray(states.astype(ml_dtypes.bfloat16))
 
 
 def fake_states(plan: Plan, batch: Batch, layer: int) -> NDArray[Any]:
