@@ -253,12 +253,12 @@ def writers(runs: list[Run]) -> dict[str, Writer]:
     return {
         "run": run_writer(runs),
         "compare": Writer(write_comparison, comparison),
-        "report": Writer(write_page, page),
         "artifact": Writer(write_states, states),
         "traces": Writer(write_lines, first_line),
         "table": Writer(write_tables, tables),
         "manifest": Writer(write_sums, sums),
         "part": part_writer(),
+        "report": Writer(write_page, page),  # last: with its libraries a process forks slowly
     }
 
 
