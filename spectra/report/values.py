@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from scipy.special import stdtrit
+from scipy.special import stdtrit  # scipy.stats takes a second to import
 
 from spectra.record import Record
 
