@@ -17,6 +17,8 @@ from tests.cli_runs import call
         ({"num_processes": 2, "process_id": 2}, "process_id is 2 of 2"),
         ({"process_id": -1}, "process_id is -1"),
         ({"coordinator": "head"}, "coordinator is 'head'"),
+        ({"coordinator": ""}, "coordinator is ''"),
+        ({"coordinator": ":8476"}, "Expected HOST:PORT"),
         ({"coordinator": "head:0"}, "Expected HOST:PORT"),
         ({"coordinator": "head:65536"}, "Expected HOST:PORT"),
         ({"coordinator": "head:٣"}, "Expected HOST:PORT"),

@@ -40,8 +40,10 @@ class Cluster:
                 f"process_id is {number} of {count} processes. Expected a number from 0 to one "
                 "less than there are."
             )
-        port = (self.coordinator or ":1").rpartition(":")[2]
-        if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+        where = "host:1" if self.coordinator is None else self.coordinator
+        host, _, port = where.rpartition(":")
+        # Without a host JAX would wait for it in vain, for minutes.
+        if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
             raise UsageError(
                 f"coordinator is {self.coordinator!a}. Expected HOST:PORT, the address of process "
                 "0 as all others reach it and a port that is free there."
