@@ -93,8 +93,7 @@ def merge(
     """
     runs = []
     for place, target in output_directories(find_artifacts(src), Path(out)).items():
-        options, sources = recorded_options(target, max_memory)
-        chosen = config or options
+        chosen, sources = (config, {}) if config else recorded_options(target, max_memory)
         check_options(chosen)
         backend = select_backend(chosen.backend, chosen.precision, chosen.devices)
         origin = {"command": list(command), "options": options_record(chosen, sources)}

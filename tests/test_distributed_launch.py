@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ from tests.cli_runs import call
         ({"num_processes": 2, "process_id": 2}, "process_id is 2 of 2"),
         ({"process_id": -1}, "process_id is -1"),
         ({"coordinator": "head"}, "coordinator is 'head'"),
+        ({"coordinator": ""}, "coordinator is ''"),
+        ({"coordinator": ":8476"}, "Expected HOST:PORT"),
         ({"coordinator": "head:0"}, "Expected HOST:PORT"),
         ({"coordinator": "head:65536"}, "Expected HOST:PORT"),
         ({"coordinator": "head:٣"}, "Expected HOST:PORT"),
@@ -25,6 +29,15 @@ from tests.cli_runs import call
 def test_nonsense_is_refused(given: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Cluster(**given)  # type: ignore[arg-type]
+
+
+def test_a_port_that_is_taken_is_told_by_who_wants_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UsageError, match="cannot be listened on: Address already in use"):
+            Cluster(where, 2, 0).check_port()
+        Cluster(where, 2, 1).check_port()
+    Cluster(where, 2, 0).check_port()
 
 
 def test_what_makes_sense_is_taken() -> None:

@@ -124,6 +124,16 @@ def test_steps_that_are_not_the_same_are_found_out(store: Store, pair: Pair) -> 
     assert "is not where process" in str(found[0])
 
 
+def test_processes_that_count_each_other_differently_do_not_wait(store: Store) -> None:
+    nobody: Any = None
+    found = both(
+        lambda: Connected(store, 0, 2, lambda: nobody),
+        lambda: Connected(store, 1, 3, lambda: nobody),
+    )
+    assert all(isinstance(error, DisagreementError) for error in found)
+    assert "process 0 is one of 2, process 1 one of 3" in str(found[1])
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -23,6 +23,7 @@ from spectra.errors import (
 )
 from spectra.parts import Part, collect, identity
 from spectra.preparation import prepare
+from spectra.statistics import convention
 from tests.cli_runs import SMALL, call, files_under
 from tests.part_cases import CONFIG, LAYERS, unlike, write, written
 from tests.tolerances import ROUNDING
@@ -114,14 +115,16 @@ def test_the_merge_sweeps_where_memory_is_short(src: Path, tmp_path: Path) -> No
 def test_without_standard_errors_the_merge_reads_no_states(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = cut(small, tmp_path / "out", 2, QUICK)
+    # A convention of one's own has no name that the parts could be merged by.
+    own = replace(QUICK, convention=replace(convention("default"), name="own"))
+    out = cut(small, tmp_path / "out", 2, own)
 
     def never(*args: object, **options: object) -> Any:
         raise AssertionError("states were read")
 
     monkeypatch.setattr(RowReader, "read", never)
     monkeypatch.setattr(Streamed, "fill", never)
-    (run,) = spectra.merge(small, out)
+    (run,) = spectra.merge(small, out, own)
     assert run.records
 
 
@@ -323,7 +326,7 @@ def test_the_size_is_known_before(small: Path, tmp_path: Path) -> None:
 
 def test_the_command_line(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = ("run", small, "--out", out, *SMALL, "--part", "0/2")
+    words = ("run", small, "--out", out, *SMALL, "--part", "0/2", "--devices", "1")
     told = call(*words, "--dry-run")
     assert "would read token rows 0 to 27 of 1 layer(s)" in told.stdout
     document = json.loads(call(*words, "--dry-run", "--json").stdout)
@@ -342,6 +345,7 @@ def test_the_command_line(small: Path, tmp_path: Path) -> None:
     assert merged.exit_code == 0, merged.output
     options = json.loads((out / "cut/run.json").read_text())["options"]
     assert options["num_bins"] == {"value": 2, "source": "given"}
+    assert options["devices"] == {"value": 0, "source": "default"}  # of the machine that merges
     shutil.rmtree(out / "cut/parts")
     assert call("run", small, "--out", tmp_path / "plain", *SMALL, "--json").exit_code == 0
     assert unlike(tmp_path / "plain/cut", out / "cut", ROUNDING.relative) == []

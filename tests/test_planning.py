@@ -205,6 +205,8 @@ def test_seconds_follow_from_rates() -> None:
     assert seconds["total"] == pytest.approx(sum(seconds[name] for name in named))
     fast = planned(outline, FIRST_ORDER, replace(RATES, network=2 * RATES.network))
     usual = planned(outline, FIRST_ORDER, RATES)
+    many = planned(replace(outline, layers=10**12), FIRST_ORDER, RATES)
+    assert many["disk"]["results"] == usual["disk"]["results"] * 10**12 // 2
     assert fast["seconds"]["network"] == pytest.approx(usual["seconds"]["network"] / 2)
     given = RATES.given(16, {"reduce": 2.0, "axes": 3.0, "multiply": 5.0, "disk": 7.0})
     assert given.reduction(16) == pytest.approx(2.0)
@@ -290,6 +292,9 @@ def test_its_document_gives_the_rates_of_the_next_plan(rates: Path, tmp_path: Pa
         (("--reduce", "x"), "--reduce is 'x'"),
         (("--dtype", "int8"), "--dtype is 'int8'"),
         (("--device-memory", "much"), "--device-memory is 'much'"),
+        (("--device-memory", "1"), "1 MB on a device, one pool and category at a time; 1 MB are"),
+        (("--disk", f"{'9' * 400}G/s"), "--disk is '999"),
+        (("--multiply", f"0.{'0' * 330}1"), "--multiply is '0.000"),
         (("--max-memory", "1K"), "need at least"),
         (("--jackknife", "exact"), "exact jackknife"),
         (("--devices", "3", "--processes", "2"), "evenly"),
@@ -310,6 +315,9 @@ def test_nonsense_is_refused(rates: Path, flags: tuple[str, ...], said: str) -> 
         (json.dumps({**RATES.asdict(), "disk": 0}), "disk is 0"),
         (json.dumps({**RATES.asdict(), "disk": "much"}), "disk is 'much'"),
         (json.dumps({**RATES.asdict(), "axes_constant": -1}), "axes_constant is -1"),
+        (json.dumps({**RATES.asdict(), "axes_constant": 1e300}), "axes_constant is 1e+300"),
+        (json.dumps({**RATES.asdict(), "weigh": 1e-320}), "weigh is 1e-320"),
+        (json.dumps({**RATES.asdict(), "keys": 10**400}), "keys is 1000"),
     ],
 )
 def test_rates_that_are_none_are_refused(rates: Path, text: str, said: str) -> None:

@@ -173,7 +173,7 @@ def whole(flag: str, text: str) -> int:
 def number(flag: str, text: str) -> float:
     """A positive number; raises `UsageError`."""
     found = _NUMBER.fullmatch(text.strip())
-    value = float(text) if found else 0.0
+    value = float(text) if found and len(text) < 40 else 0.0
     if not 0 < value < float("inf"):
         raise UsageError(f"{flag} is {text!a}. Expected a positive number, such as 30 or 0.5.")
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import tempfile
@@ -28,6 +27,9 @@ from spectra.sampling import nested_sample
 
 NETWORK = 1.25e9
 """Bytes a second that are assumed where none are given: 10 Gbit/s."""
+
+SMALLEST, LARGEST = 1e-150, 1e150
+"""Of rates in a file: what follows from them stays within the range of a double."""
 
 _LARGE, _ROWS, _KEYS = 384, 512, 1 << 20
 _SCRATCH = 1 << 25
@@ -80,10 +82,11 @@ def read(path: Path) -> Rates:
         raise UsageError(f"--rates {path}: {', '.join(missing)} missing. Expected each of them.")
     numbers: dict[str, float] = {}
     for name, value in held.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= LARGEST:
             numbers[name] = float(value)
-        if not 0 <= numbers.get(name, -1.0) < math.inf or (name in least and not numbers[name]):
-            raise UsageError(f"--rates {path}: {name} is {value!a}. Expected a positive number.")
+        if not (SMALLEST if name in least else 0.0) <= numbers.get(name, -1.0) <= LARGEST:
+            shown = ascii(value)[:40]
+            raise UsageError(f"--rates {path}: {name} is {shown}. Expected a positive number.")
     return Rates(**numbers)
 
 

@@ -66,6 +66,7 @@ def _client(cluster: Cluster) -> tuple[Any, int, int]:
     import jax
     from jax._src import distributed  # its store of keys and values has no public name
 
+    cluster.check_port()
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(
@@ -104,19 +105,28 @@ class Connected:
         self.traffic = Traffic()
         self._client, self._asked = client, 0
         self._watch = Watch(client, rank, count, left=left)
-        hosts = self.gather("host", socket.gethostname())
+        try:
+            hosts = self.gather("host", socket.gethostname())
+        except DisagreementError as error:
+            self.fail(error)
+            raise
         self._watch.hosts = [str(host) for host in hosts]
         self._wire: Wire = self._try(wire)
 
     def gather(self, what: str, value: JSON) -> list[JSON]:
         """As `Processes` has it."""
         number, self._asked = self._asked, self._asked + 1
-        sent = dumps({"what": what, "value": value}, indent=None)
+        sent = dumps({"what": what, "of": self.count, "value": value}, indent=None)
         self._try(lambda: self._client.key_value_set(f"spectra/{number}/{self.rank}", sent))
         answers, begin = [], time.perf_counter()
         for rank in range(self.count):
             where = f"what process {rank} said"
             told = loads(self._answer(f"spectra/{number}/{rank}").encode(), where=where)
+            if isinstance(told, dict) and told.get("of") != self.count:
+                raise DisagreementError(
+                    f"process {rank} is one of {told.get('of')}, process {self.rank} one of "
+                    f"{self.count}. Expected the same --num-processes in all of them."
+                )
             if not isinstance(told, dict) or told.get("what") != what:
                 raise DisagreementError(
                     f"process {rank} of {self.count} is not where process {self.rank} is: {told} "

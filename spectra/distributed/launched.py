@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,12 +41,33 @@ class Cluster:
                 f"process_id is {number} of {count} processes. Expected a number from 0 to one "
                 "less than there are."
             )
-        port = (self.coordinator or ":1").rpartition(":")[2]
-        if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+        where = "host:1" if self.coordinator is None else self.coordinator
+        host, _, port = where.rpartition(":")
+        # Without a host JAX would wait for it in vain, for minutes.
+        if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
             raise UsageError(
                 f"coordinator is {self.coordinator!a}. Expected HOST:PORT, the address of process "
                 "0 as all others reach it and a port that is free there."
             )
+
+    def check_port(self) -> None:
+        """Raise `UsageError` where process 0 is to listen on a port that is taken.
+
+        JAX would end there by a segmentation fault, or two runs would take each other's answers.
+        """
+        if self.coordinator is None or self.process_id != 0:
+            return
+        port = int(self.coordinator.rpartition(":")[2])
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of one that just ended
+            try:
+                probe.bind(("", port))
+            except OSError as error:
+                raise UsageError(
+                    f"port {port} of coordinator {self.coordinator!a} cannot be listened on: "
+                    f"{error.strerror}. Expected one that is free on the machine of process 0."
+                ) from None
 
     @property
     def given(self) -> bool:

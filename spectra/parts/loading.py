@@ -28,7 +28,9 @@ class Parts:
 
 
 def recorded_options(out: Path, max_memory: int) -> tuple[RunConfig, dict[str, str]]:
-    """The options that the first part was run with, its memory aside, and where they came from.
+    """The options that the first part was run with, and where they came from.
+
+    Memory and devices are not the part's but those of the machine that merges: all of its devices.
 
     Raises:
         PartsMissingError: some parts are missing; all of them are named.
@@ -41,8 +43,9 @@ def recorded_options(out: Path, max_memory: int) -> tuple[RunConfig, dict[str, s
             name: tuple(value) if isinstance(value, list) else value
             for name, value in ({} if options is None else options).items()
         }
-        config = RunConfig(**(given | {"max_memory": max_memory}))
+        config = RunConfig(**(given | {"max_memory": max_memory, "devices": 0}))
         came_from = {str(name): str(source) for name, source in dict(sources or {}).items()}
+        came_from.pop("devices", None)
         # Before anything is planned by them; the whole file is compared with its hash later.
         if settled(config) != found.record["fingerprint"]["options"]:
             raise ValueError("they are not those that it was collected with")

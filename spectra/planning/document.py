@@ -116,11 +116,13 @@ def _layer(outline: Outline, config: RunConfig, limit: Limit | None) -> _Layer:
         limit = Limit(limit.host // 2, limit.device)
     made = _Layer(plans, [*map(work.Work.of, plans)], rounds(plans, limit), limit)
     if not limit.holds(made.planned):
-        device = f" and {megabytes(made.planned.device)} on a device" * (limit.device is not None)
+        need = made.planned
+        what, given = f"{megabytes(need.host)}", f"{megabytes(limit.host)} of a process's memory"
+        if need.host <= limit.host and limit.device is not None:
+            what, given = f"{megabytes(need.device)} on a device", f"{megabytes(limit.device)}"
         raise UsageError(
-            f"rows and moments need at least {megabytes(made.planned.host)}{device}, one pool and "
-            f"category at a time; {megabytes(limit.host)} of a process's memory are for them. "
-            "Expected more memory, or fewer bins, counts or repeats."
+            f"rows and moments need at least {what}, one pool and category at a time; {given} are "
+            "for them. Expected more memory, or fewer bins, counts or repeats."
         )
     return made
 
@@ -181,13 +183,13 @@ def _memory(outline: Outline, config: RunConfig, layer: _Layer) -> dict[str, Any
 
 
 def _disk(outline: Outline, config: RunConfig, plans: list[PoolPlan]) -> dict[str, Any]:
+    some = min(outline.layers, 2)  # two have a profile as all would, and files of the same size
+    results = expected_bytes(plans * some, outline.traces if config.influences else 0)
     return {
         "shards": outline.layers * outline.layer_bytes,
         "parts": outline.layers * traffic.part_bytes(plans, outline)
         + traffic.DIGEST_BYTES * outline.processes,
-        "results": expected_bytes(
-            plans * outline.layers, outline.traces if config.influences else 0
-        ),
+        "results": results // some * outline.layers,
     }
 
 
