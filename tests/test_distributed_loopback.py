@@ -69,14 +69,14 @@ def test_two_processes(two: tuple[Path, list[Ended]], plain: Path) -> None:
     assert 0 < record["exchanged"]["seconds"] < whole
 
 
-def test_three_processes_and_one_layer(src: Path, tmp_path: Path) -> None:
+def test_four_processes_and_one_layer(src: Path, tmp_path: Path) -> None:
     (whole,) = spectra.run(src, tmp_path / "plain", replace(CONFIG, layers=(3,), pools=("mean",)))
     ended = shared(
-        *(src, tmp_path / "out", tmp_path / "logs", 3, "--quiet"),
+        *(src, tmp_path / "out", tmp_path / "logs", 4, "--quiet"),
         *("--layers", "3", "--pools", "mean"),
     )
-    assert [one.code for one in ended] == [0] * 3, [one.stderr for one in ended]
-    assert [one.stdout + one.stderr for one in ended] == [""] * 3
+    assert [one.code for one in ended] == [0] * 4, [one.stderr for one in ended]
+    assert [one.stdout + one.stderr for one in ended] == [""] * 4
     assert unlike(whole.out, tmp_path / "out/cut", ROUNDING.relative) == []
 
 
