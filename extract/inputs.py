@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Literal, cast
 
 import jax
@@ -24,6 +23,7 @@ from spectra._version import __version__
 from spectra.backend import find_devices, usable_cores
 from spectra.errors import UnknownLayerError
 from spectra.notes import Notes
+from spectra.provenance import installed
 from spectra.strict_json import JSON
 
 ComputeDtype = Literal["float32", "bfloat16"]
@@ -175,7 +175,7 @@ def _fingerprint(
         # more.
         threads = max(usable_cores(), jax.local_device_count("cpu"))
         device |= {"machine": platform.machine(), "threads": threads}
-    versions: dict[str, JSON] = {name: version(name) for name in _PACKAGES}
+    versions: dict[str, JSON] = {name: installed(name) for name in _PACKAGES}
     return {
         "model": checkpoint.name,
         "weights": dict(checkpoint.provenance),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,9 @@ from spectra.artifacts import Artifact
 from spectra.backend import Mode
 from spectra.backend.precision import BARS
 
+installed = cache(version)
+"""The version of an installed package, whose metadata take milliseconds to find and read."""
+
 _PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "safetensors", "ml_dtypes")
 
 
@@ -25,7 +29,7 @@ def versions() -> dict[str, str]:
     """Versions of Spectra, Python and the packages that touch the numbers."""
     from spectra._version import __version__
 
-    found = {name: version(name) for name in _PACKAGES}
+    found = {name: installed(name) for name in _PACKAGES}
     return {"spectra": __version__, "python": platform.python_version(), **found}
 
 

@@ -195,18 +195,19 @@ def standard_errors(x: Floats, block: Sequence[int], convention: str = "default"
     left = np.linalg.svd(y, full_matrices=False)[0][:, : np.count_nonzero(sigma)]
     shares = np.array([np.sum(left[np.array(block) == name] ** 2, axis=0) for name in names])
     center, out = statistics(sigma[: conv.kept], conv), dict[str, Any].fromkeys(METRICS)
-    for metric in METRICS:
-        if center[metric] is None:
-            continue
-        moved = np.zeros(len(names))
-        for k in range(left.shape[1]):
-            ends = []
-            for sign in (1.0, -1.0):
-                other = sigma.copy()
-                other[k] *= np.exp(sign * step / 2)  # ln λ = 2 ln σ
-                ends.append(statistics(other[: conv.kept], conv)[metric])
-            moved += (ends[0] - ends[1]) / (2 * step) * shares[:, k]
-        variance = float(np.sum(moved**2)) * len(names) / (len(names) - 1)
+    defined = [metric for metric in METRICS if center[metric] is not None]
+    moved = {metric: np.zeros(len(names)) for metric in defined}
+    for k in range(left.shape[1]):
+        ends = []
+        for sign in (1.0, -1.0):
+            other = sigma.copy()
+            other[k] *= np.exp(sign * step / 2)  # ln λ = 2 ln σ
+            ends.append(statistics(other[: conv.kept], conv))
+        for metric in defined:
+            slope = (ends[0][metric] - ends[1][metric]) / (2 * step)
+            moved[metric] += slope * shares[:, k]
+    for metric in defined:
+        variance = float(np.sum(moved[metric] ** 2)) * len(names) / (len(names) - 1)
         if metric == "alpha_req" and conv.alpha is not None:
             fitted = shares[:, conv.alpha[0] - 1 : conv.alpha[1]]
             values = min(len(x) - conv.center, x.shape[1])

@@ -6,16 +6,21 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.testing
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from spectra.artifacts import Sample, write_artifact
 from spectra.cli import app
 from tests.artifact_files import rows, step, write_tiny
+
+# Making the parser of all commands takes longer than what most calls do; one serves every call.
+vars(typer.testing)["_get_command"] = cache(get_command)
 
 SMALL = ("--repeats", "1", "--counts", "4", "--bins", "2")
 """Options that make a run short."""

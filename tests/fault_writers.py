@@ -33,7 +33,15 @@ from tests.artifact_files import TOKENS, rows, samples, write_tiny
 
 OLD, NEW = 0, 1
 MODEL = "tiny"
-_OLDER = spectra.RunConfig(layers="all", pools=("all",), counts=(4,), repeats=1, num_bins=2)
+_OLDER = spectra.RunConfig(
+    layers="all",
+    pools=("all",),
+    counts=(4,),
+    repeats=1,
+    num_bins=2,
+    jackknife="off",
+    diagnostics=False,
+)
 CONFIGS = (_OLDER, replace(_OLDER, layers=(), seed=1))
 """Of a run's versions: the older has a layer and a profile more, and another seed."""
 
@@ -245,13 +253,18 @@ def writers(runs: list[Run]) -> dict[str, Writer]:
     return {
         "run": run_writer(runs),
         "compare": Writer(write_comparison, comparison),
-        "report": Writer(write_page, page),
         "artifact": Writer(write_states, states),
         "traces": Writer(write_lines, first_line),
         "table": Writer(write_tables, tables),
         "manifest": Writer(write_sums, sums),
         "part": part_writer(),
+        "report": Writer(write_page, page),  # last: with its libraries a process forks slowly
     }
+
+
+def save_runs(runs: list[Run], file: Path) -> None:
+    """For the processes that load them."""
+    file.write_bytes(pickle.dumps(runs))
 
 
 def load_runs(file: Path) -> list[Run]:

@@ -1,6 +1,7 @@
 """A process that kills runs at random: `python -m tests.killed_rounds DIRECTORY SEED`.
 
-It forks a process for each round before JAX has any thread. By turns it kills a whole run wherever
+DIRECTORY/runs has what two undisturbed runs write. It forks a process for each round before JAX has
+any thread. By turns it kills a whole run wherever
 it is, the writing of a run and the writing of a report, each over what earlier rounds left. It
 prints a JSON object: by kind, how many were killed, and how many had ended before.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import random
 import signal
 import sys
@@ -20,16 +20,8 @@ from functools import partial
 from pathlib import Path
 
 import spectra
-from tests.fault_writers import (
-    CONFIGS,
-    MODEL,
-    NEW,
-    OLD,
-    capture_runs,
-    load_runs,
-    run_writer,
-    writers,
-)
+from tests.artifact_files import write_tiny
+from tests.fault_writers import CONFIGS, MODEL, NEW, OLD, load_runs, run_writer, writers
 from tests.faults import ROUNDS, contents
 from tests.killed import fork, in_child, wait
 
@@ -39,11 +31,6 @@ def timed(task: Callable[[], object]) -> float:
     begin = time.monotonic()
     assert in_child(task) == 0
     return time.monotonic() - begin
-
-
-def capture(directory: Path) -> None:
-    """Leave what two undisturbed runs write for `load_runs`."""
-    (directory / "runs").write_bytes(pickle.dumps(capture_runs(directory)))
 
 
 def whole(directory: Path, path: Path, version: int) -> None:
@@ -59,7 +46,7 @@ def killed_after(seconds: float, task: Callable[[], object]) -> int:
 
 
 def main(directory: Path, seed: int) -> None:
-    assert in_child(partial(capture, directory)) == 0
+    write_tiny(directory / MODEL)
     runs = load_runs(directory / "runs")
     run_writer(runs).write(directory / "results", OLD)
     metrics, pages = directory / "metrics", directory / "pages"

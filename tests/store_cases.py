@@ -65,9 +65,16 @@ def small_plan(samples: list[TokenizedSample] | None = None, **options: Any) -> 
 
 def fake_state(token: int, position: int, layer: int, shape: tuple[int, int]) -> NDArray[Any]:
     """[DIM] bfloat16; like a real one's, its bits depend on the shape of the batch."""
-    seed = (token * 1009 + position * 31 + layer * 7 + shape[0] * 3 + shape[1]) % 65521
+    return np.asarray(_states(np.array([token]), np.array([position]), layer, shape)[0])
+
+
+def _states(
+    tokens: NDArray[Any], positions: NDArray[Any], layer: int, shape: tuple[int, int]
+) -> NDArray[Any]:
+    seeds = (tokens * 1009 + positions * 31 + layer * 7 + shape[0] * 3 + shape[1]) % 65521
     powers = np.array([pow(17, i + 1, 65521) for i in range(DIM)])
-    return ((seed * powers % 65521) / 65521 - 0.5).astype(ml_dtypes.bfloat16)
+    states = (seeds[:, None] * powers % 65521) / 65521 - 0.5
+    return np.asarray(states.astype(ml_dtypes.bfloat16))
 
 
 def fake_states(plan: Plan, batch: Batch, layer: int) -> NDArray[Any]:
@@ -75,9 +82,8 @@ def fake_states(plan: Plan, batch: Batch, layer: int) -> NDArray[Any]:
     states = np.full((*batch.shape, DIM), np.nan, ml_dtypes.bfloat16)
     tokens, lengths = plan.token_ids(batch), plan.lengths(batch)
     for row, length in enumerate(lengths):
-        for position in range(length):
-            token = int(tokens[row, position])
-            states[row, position] = fake_state(token, position, layer, batch.shape)
+        row_tokens = tokens[row, :length].astype(np.int64)
+        states[row, :length] = _states(row_tokens, np.arange(length), layer, batch.shape)
     return states
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,10 @@ from bench._values import CHECKED, chosen_groups, largest_errors
 from bench.baseline import POOLS, Values, load, pooled
 from bench.end_to_end import OURS, WITH_ERRORS
 from spectra.artifacts import open_artifact
+from tests.bench_sizes import small_rates
 from tests.tolerances import BAR
 
-ROOT = Path(__file__).parent.parent
-SIZE = Size(128, traces=2)
+SIZE = Size(104, traces=2)
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +27,12 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     save = tmp_path_factory.mktemp("bench") / "small.json"
     sizes = ("--dims", str(SIZE.dim), "--traces", str(SIZE.traces))
     where = ("--peers", "numpy", "--backend", "cpu", "--save", str(save))
-    command = (sys.executable, "-m", "bench.end_to_end", *sizes, *where)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    with small_rates():
+        done = CliRunner().invoke(end_to_end.app, [*sizes, *where])
+    assert done.exit_code == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert found == json.loads(save.read_text())
-    assert "d128: 1,920 x 128" in save.with_suffix(".txt").read_text()
+    assert "d104: 1,920 x 104" in save.with_suffix(".txt").read_text()
     return found
 
 

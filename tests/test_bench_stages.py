@@ -12,14 +12,27 @@ from typer.testing import CliRunner
 
 from bench import stages
 from bench._streaming import _on_device
+from tests.bench_sizes import small_rates
 from tests.test_backends import device
 
 
 def test_the_whole_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "PRODUCT_ROWS", 64)
     save = tmp_path / "small.json"
-    options = ("--dim", "32", "--traces", "4", "--backend", "cpu", "--save", str(save))
-    result = CliRunner().invoke(stages.app, options)
+    options = (
+        "--dim",
+        "32",
+        "--traces",
+        "4",
+        "--repeats",
+        "1",
+        "--backend",
+        "cpu",
+        "--save",
+        str(save),
+    )
+    with small_rates():
+        result = CliRunner().invoke(stages.app, options)
     assert result.exit_code == 0, result.output
     document: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
     assert document == json.loads(save.read_text())

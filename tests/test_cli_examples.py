@@ -42,7 +42,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write_states(path / "states" / name, seed=seed)
     anchors(path / "math_rollouts" / "problem_1")
     write_traces(path / "traces.jsonl.xz", short_traces(2))
-    write_model(path / MODEL, case="qwen3-v4", num_hidden_layers=20)
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    write_model(path / MODEL, case="qwen3-v4", num_hidden_layers=20, **heads)
     metrics = path / "spectral_metrics"
     assert call("run", path / "annotated_traces_reprs", "--out", metrics, *SMALL).exit_code == 0
     shutil.copytree(metrics, path / "other_metrics")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from extract.decoder.attention import chunked
 from extract.decoder.errors import AttentionCheckError
 from extract.decoder.modules import Attend
 from extract.decoder.selfcheck import TOLERANCES, check
+from extract.decoder.spec import DecoderSpec
 from tests.decoder_cases import CASES
 from tests.decoder_models import Floats, place, spec_for
 
@@ -40,6 +42,28 @@ def test_accepts(dtype: DTypeLike) -> None:
     assert check(chunked, SPEC, dtype, place()) <= TOLERANCES[jnp.dtype(dtype).name] / 2
 
 
+@pytest.fixture(scope="module")
+def plain() -> dict[str, Floats]:
+    """The plain states by dtype, which are the same for every check."""
+    return {}
+
+
+@pytest.fixture
+def plain_once(plain: dict[str, Floats], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are computed for the first fault alone."""
+    states = selfcheck._states
+
+    def once(spec: DecoderSpec, attend: Attend, dtype: DTypeLike, *rest: Any) -> Floats:
+        name = jnp.dtype(dtype).name
+        if attend is not chunked or name not in plain:
+            found = states(spec, attend, dtype, *rest)
+            return plain.setdefault(name, found) if attend is chunked else found
+        return plain[name]
+
+    monkeypatch.setattr(selfcheck, "_states", once)
+
+
+@pytest.mark.usefixtures("plain_once")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_refuses(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By bfloat16's tolerance, which is the wider; in float32, which compiles sooner."""

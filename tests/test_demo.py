@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +38,13 @@ def _one_device() -> Iterator[None]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a model."""
     monkeypatch.chdir(tmp_path)
-    write_model(tmp_path / "models" / "tiny")
+    write_fast(tmp_path)
     return tmp_path
+
+
+def write_fast(directory: Path) -> None:
+    """A model that compiles fast."""
+    write_model(directory / "models" / "tiny", case="llama-v4", num_hidden_layers=2)
 
 
 # ---- what it does -------------------------------------------------------------------------------
@@ -62,35 +69,49 @@ def test_it_does_what_the_commands_do_that_it_prints(here: Path) -> None:
             assert (here / "made" / name).read_bytes() == (here / "demo" / name).read_bytes(), name
 
 
-def test_json(here: Path) -> None:
-    document = json.loads(call("demo", *FLAGS, "--json", "--out", "d").stdout)
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A directory in which a demo ran, and what it told with --json."""
+    directory = tmp_path_factory.mktemp("ran")
+    write_fast(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        return directory, json.loads(call("demo", *FLAGS, "--json").stdout)
+
+
+def test_json(ran: tuple[Path, Any]) -> None:
+    there, document = ran
     assert [shlex.split(text)[1] for text in document["commands"]] == WORDS
-    assert document["extraction"]["path"] == "d/annotated_traces_reprs/tiny"
+    assert document["extraction"]["path"] == "demo/annotated_traces_reprs/tiny"
     assert document["extraction"]["samples"] == 2
-    assert (here / document["report"]).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (there / document["report"]).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     (model,) = document["models"]
-    basic = json.loads((here / "d/spectral_metrics/tiny/pool_all/basic_metrics.json").read_text())
+    metrics = there / "demo/spectral_metrics/tiny"
+    basic = json.loads((metrics / "pool_all/basic_metrics.json").read_text())
     (found,) = (
         one for one in model["records"] if (one["pool"], one["group_kind"]) == ("all", "global")
     )
     assert found["rankme"] == basic["global"]["rankme"]
 
 
-def test_quiet(here: Path) -> None:
-    result = call("demo", *FLAGS, "-q")
-    assert (result.exit_code, result.output) == (0, "")
-    assert (here / "demo/spectral_metrics/tiny/run.json").exists()
-
-
-def test_another_count_in_its_place_needs_a_fresh_start() -> None:
-    assert call("demo", *FLAGS, "-q").exit_code == 0
+def test_another_count_in_its_place_needs_a_fresh_start_and_quiet_says_nothing(
+    here: Path, ran: tuple[Path, Any]
+) -> None:
+    shutil.copytree(ran[0] / "demo", "demo")
     refused = call("demo", *FLAGS, "-q", "--count", 1)
     assert refused.exit_code == 2
     assert "--fresh" in refused.stderr
-    assert call("demo", *FLAGS, "-q", "--count", 1, "--fresh").exit_code == 0
+    result = call("demo", *FLAGS, "-q", "--count", 1, "--fresh")
+    assert (result.exit_code, result.output) == (0, "")
+    states = json.loads((here / "demo/annotated_traces_reprs/tiny/config.json").read_text())
+    metrics = here / "demo/spectral_metrics/tiny"
+    basic = json.loads((metrics / "pool_all/basic_metrics.json").read_text())
+    assert states["num_samples"] == basic["global"]["num_traces"] == 1
 
 
-def test_a_dry_run_writes_nothing_and_tells_what_a_run_extracts(here: Path) -> None:
+def test_a_dry_run_writes_nothing_and_tells_what_a_run_extracts(
+    here: Path, ran: tuple[Path, Any]
+) -> None:
     before = files_under(here)
     shown = call("demo", *FLAGS, "--dry-run")
     assert (shown.exit_code, shown.stderr) == (0, "")
@@ -100,10 +121,10 @@ def test_a_dry_run_writes_nothing_and_tells_what_a_run_extracts(here: Path) -> N
     assert shown.stdout.splitlines()[:4] == document["commands"]
     assert "Dry run of tiny: nothing is loaded or written." in shown.stdout
     assert document["extraction"]["options"]["traces"] == "demo/traces.jsonl"
-    ran = json.loads(call("demo", *FLAGS, "--json").stdout)
-    assert ran["commands"] == document["commands"]
+    told = ran[1]
+    assert told["commands"] == document["commands"]
     for name in ("samples", "steps", "tokens", "rows", "bytes"):
-        assert document["extraction"][name] == ran["extraction"][name]
+        assert document["extraction"][name] == told["extraction"][name]
 
 
 # ---- the model ----------------------------------------------------------------------------------

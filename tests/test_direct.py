@@ -29,6 +29,10 @@ LENGTHS = [40, 61, 3, 0, 90, 17]
 BAD = (55, 101, 102, 160)
 NOTHING = Need(Bytes(), Bytes())
 PLENTY = 1 << 30
+SOME = replace(CONFIG, pools=("all", "mean"))
+"""Where pools are treated alike."""
+
+UNSURE = replace(SOME, jackknife="off")
 RECORD = {"plan": {"sha256": "0"}, "fingerprint": {"model": "cut"}}
 
 
@@ -90,10 +94,23 @@ def src(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("states") / "cut", LENGTHS)
 
 
+@pytest.fixture(scope="module")
+def whole(src: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelRun:
+    """A run of some pools on shards."""
+    (run,) = spectra.run(src, tmp_path_factory.mktemp("whole"), SOME)
+    return run
+
+
+@pytest.fixture(scope="module")
+def unsure(src: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelRun, Stored]:
+    """A run without shards and without standard errors."""
+    return direct(src, tmp_path_factory.mktemp("unsure"), UNSURE)
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        {"pools": CONFIG.pools},
         {"jackknife": "off", "diagnostics": False, "drop_first": 0},
         {"jackknife": "exact", "influences": True},
         {"half_sample": True, "depth": "token"},
@@ -105,7 +122,7 @@ def src(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_files_are_those_of_a_run_on_shards(
     src: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    config = replace(CONFIG, **options)
+    config = replace(SOME, **options)
     (whole,) = spectra.run(src, tmp_path / "shards", config)
     run, states = direct(src, tmp_path / "direct", config)
     assert unlike(whole.out, run.out, ROUNDING.relative) == []
@@ -114,29 +131,28 @@ def test_the_files_are_those_of_a_run_on_shards(
     record, other = record_of(run), record_of(whole)
     assert record["outputs"].keys() == other["outputs"].keys()
     assert record["passes"] >= record["planned"]["passes"]
+    if not options.keys() - {"pools"}:  # those of sums, and those of standard errors
+        assert record["passes"] == 2
     assert all(layers == list(LAYERS) for _, layers in states.asked)
 
 
 def test_bad_states_are_found(tmp_path: Path) -> None:
     src = write(tmp_path / "cut", LENGTHS, bad=BAD)
-    (whole,) = spectra.run(src, tmp_path / "shards", CONFIG)
-    run, _ = direct(src, tmp_path / "direct", CONFIG)
+    (whole,) = spectra.run(src, tmp_path / "shards", SOME)
+    run, _ = direct(src, tmp_path / "direct", SOME)
     assert unlike(whole.out, run.out, ROUNDING.relative) == []
     assert any("token rows hold NaN" in text for text in run.warnings)
     assert run.warnings == whole.warnings
 
 
-def test_without_standard_errors_one_pass_serves_all_layers(src: Path, tmp_path: Path) -> None:
-    run, states = direct(src, tmp_path, replace(CONFIG, jackknife="off"))
+def test_without_standard_errors_one_pass_serves_all_layers(
+    unsure: tuple[ModelRun, Stored],
+) -> None:
+    run, states = unsure
     record = record_of(run)
     assert record["passes"] == 1
     computed = [batch for batches, _ in states.asked for batch in batches]
     assert sorted(computed) == list(range(len(states.batches)))
-
-
-def test_with_them_there_are_two(src: Path, tmp_path: Path) -> None:
-    run, _ = direct(src, tmp_path, CONFIG)
-    assert record_of(run)["passes"] == 2
 
 
 def test_unresolved_groups_share_one_more(tmp_path: Path) -> None:
@@ -158,23 +174,24 @@ def test_unresolved_groups_share_one_more(tmp_path: Path) -> None:
     assert unlike(whole.out, run.out, ROUNDING.relative) == []
 
 
-def test_where_memory_is_short_layers_take_turns(src: Path, tmp_path: Path) -> None:
-    (whole,) = spectra.run(src, tmp_path / "shards", CONFIG)
+def test_where_memory_is_short_layers_take_turns(
+    src: Path, whole: ModelRun, tmp_path: Path
+) -> None:
     artifact = open_artifact(src)
-    both = planned(artifact, CONFIG)
+    both = planned(artifact, SOME)
     assert both.lots == (range(2),)
     host = both.memory.host - 1
-    plan = planned(artifact, CONFIG, host=host)
+    plan = planned(artifact, SOME, host=host)
     assert plan.lots == (range(1), range(1, 2))
     assert plan.memory.host <= host
     assert plan.passes.total == 2 * both.passes.total
-    run, states = direct(src, tmp_path / "direct", CONFIG, host)
+    run, states = direct(src, tmp_path / "direct", SOME, host)
     assert unlike(whole.out, run.out, ROUNDING.relative) == []
     assert {tuple(layers) for _, layers in states.asked} == {(layer,) for layer in LAYERS}
 
 
 def test_where_it_is_shorter_categories_do_too(src: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, counts=(4,))
+    config = replace(SOME, counts=(4,))
     (whole,) = spectra.run(src, tmp_path / "shards", config)
     artifact = open_artifact(src)
     host = planned(artifact, replace(config, layers=(1,))).memory.host - 1
@@ -199,8 +216,8 @@ def test_what_needs_all_states_first_is_refused(src: Path, options: dict[str, An
         planned(open_artifact(src), replace(CONFIG, **options))
 
 
-def test_the_record_says_where_states_came_from(src: Path, tmp_path: Path) -> None:
-    run, _ = direct(src, tmp_path / "out", replace(CONFIG, jackknife="off"))
+def test_the_record_says_where_states_came_from(unsure: tuple[ModelRun, Stored]) -> None:
+    run, _ = unsure
     record = record_of(run)
     assert record["input"] == {"directory": None, "hub": None, "files": {}, "extraction": RECORD}
     assert record["planned"]["bytes"]["total"] == record["planned_bytes"]

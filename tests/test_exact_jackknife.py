@@ -21,7 +21,7 @@ from spectra.preparation import _of_one_group
 from spectra.record import Record
 from spectra.statistics import slope_weights
 from tests import reference_cases as cases
-from tests.test_uncertainty import CONFIG, blocks_of, in_traces
+from tests.test_uncertainty import CONFIG, UNDRAWN, blocks_of, in_traces
 
 COMPARED = ("rankme", "rankme_sigma", "top_share", "alpha_req")
 
@@ -30,7 +30,7 @@ COMPARED = ("rankme", "rankme_sigma", "top_share", "alpha_req")
 def test_each_block_is_left_out_in_turn(tmp_path: Path, problems: bool) -> None:
     case = cases.long_case(cases.sloping, 600, 104)
     src = in_traces(case, problems, tmp_path / "in" / "m")
-    config = replace(CONFIG, jackknife="exact", pools=("all", "mean"))
+    config = replace(UNDRAWN, jackknife="exact", pools=("all", "mean"))
     (run,) = spectra.run(src, tmp_path / "out", config)
     (plain,) = spectra.run(src, tmp_path / "plain", replace(config, jackknife="first-order"))
     samples = open_artifact(src).index.samples
@@ -120,8 +120,8 @@ def test_it_does_not_depend_on_how_much_fits(tmp_path: Path) -> None:
 def steep(seed: int) -> Any:
     """Six traces of 60 rows whose tail no product of float64 resolves."""
     rng = np.random.default_rng(seed)
-    turned = np.linalg.qr(rng.standard_normal((110, 110)))[0]
-    rows = (rng.standard_normal((360, 110)) * np.geomspace(1, 1e-9, 110)) @ turned
+    turned = np.linalg.qr(rng.standard_normal((104, 104)))[0]
+    rows = (rng.standard_normal((360, 104)) * np.geomspace(1, 1e-9, 104)) @ turned
     return rows.astype(np.float32).astype(np.float64)
 
 
@@ -138,7 +138,8 @@ def test_what_moments_do_not_resolve_is_left_out_of_rows(tmp_path: Path) -> None
         samples=samples,
         final_norm=False,
     )
-    (run,) = spectra.run(src, tmp_path / "out", replace(CONFIG, jackknife="exact", pools=("all",)))
+    config = replace(UNDRAWN, jackknife="exact", pools=("all",))
+    (run,) = spectra.run(src, tmp_path / "out", config)
     whole = run.records[1, "all"][Group("global")]
     assert whole.method == "svd"
     assert whole.se is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -177,45 +178,62 @@ def test_a_copy_is_cut_as_the_first_is() -> None:
 # ---- whole runs -------------------------------------------------------------------------------
 
 
-def on_devices(config: ExtractConfig, count: int, *options: str) -> dict[str, bytes]:
-    """The shards of a process that has so many devices."""
-    args = ["extract", str(config.traces), "--model", config.model, "--out", str(config.out)]
-    args += ["--max-tokens-per-batch", "64", "--backend", "cpu", "--fresh", "-q"]
+# A process with eight devices, for it costs more to begin than to extract.
+EIGHT = """
+import json, sys
+from tests.cli_runs import call
+from tests.extract_cases import using
+for count, *command in json.loads(sys.argv[1]):
+    with using(count):
+        result = call(*command)
+        assert result.exit_code == 0, result.output
+"""
+
+
+def on_devices(config: ExtractConfig, *runs: tuple[int, Path, Sequence[str]]) -> None:
+    """Extract, by the command, on so many devices to a directory with further options, in turn."""
+    args = ["extract", str(config.traces), "--model", config.model, "--backend", "cpu", "-q"]
+    args += ["--max-tokens-per-batch", "64"]
+    commands = [[count, *args, "--out", str(out), *options] for count, out, options in runs]
     flags = os.environ.get("XLA_FLAGS", "")
     subprocess.run(
-        [sys.executable, "-m", "spectra.cli", *args, *options],
+        [sys.executable, "-c", EIGHT, json.dumps(commands)],
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={count}",
+            "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=8",
         },
         check=True,
         timeout=300,
     )
-    return shards(config)
 
 
-def shards(config: ExtractConfig) -> dict[str, bytes]:
-    return {name: data for name, data in files(config.out).items() if "shard" in name}
+def shards(out: Path) -> dict[str, bytes]:
+    return {name: data for name, data in files(out).items() if "shard" in name}
 
 
 def test_shards_are_the_same_on_any_number_of_devices(tmp_path: Path) -> None:
+    """Of one each, or of copies that two share: four of five devices."""
     config = write_small(tmp_path)
-    run(config)
-    expected = shards(config)
+    expected = shards(run(replace(config, out=tmp_path / "alone")).path)
     assert expected
-    for count in (2, 4, 8):
-        assert on_devices(config, count) == expected, count
-        (log,) = sorted(config.out.glob("*.log"))[-1:]
+    outs = {count: tmp_path / f"on{count}" for count in (3, 8)}
+    shared = [tmp_path / f"shared{count}" for count in (2, 5)]
+    on_devices(
+        config,
+        *((count, out, []) for count, out in outs.items()),
+        (5, shared[1], ["--tensor-parallel", "2"]),
+    )
+    for count, out in outs.items():
+        assert shards(out) == expected, count
+        (log,) = out.glob("*.log")
         assert f"copies of the model: {count}, each on 1 devices" in log.read_text()
-
-
-def test_copies_over_two_devices_each(tmp_path: Path) -> None:
-    config = write_small(tmp_path)
-    run(replace(config, out=tmp_path / "alone"))
-    expected = on_devices(config, 2, "--tensor-parallel", "2")
-    assert on_devices(config, 5, "--tensor-parallel", "2") == expected
-    assert len(expected) == len(shards(replace(config, out=tmp_path / "alone")))
+    with using(devices=2):
+        run(replace(config, out=shared[0], tensor_parallel=2))
+    assert shards(shared[1]) == shards(shared[0])
+    assert shards(shared[0]).keys() == expected.keys()
+    (log,) = shared[1].glob("*.log")
+    assert "copies of the model: 2, each on 2 devices" in log.read_text()
 
 
 def stop(stage: str, done: int, total: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import random
 import subprocess
 import sys
@@ -17,7 +16,16 @@ import pytest
 import spectra
 import spectra.pipeline
 from tests.artifact_files import write_tiny
-from tests.fault_writers import CONFIGS, NEW, OLD, Run, capture_runs, run_writer, writers
+from tests.fault_writers import (
+    CONFIGS,
+    NEW,
+    OLD,
+    Run,
+    capture_runs,
+    run_writer,
+    save_runs,
+    writers,
+)
 from tests.faults import (
     FREEING,
     ROUNDS,
@@ -117,7 +125,7 @@ def cache_of(compute: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def test_killed_at_any_call(runs: list[Run], tmp_path: Path) -> None:
-    (tmp_path / "runs").write_bytes(pickle.dumps(runs))
+    save_runs(runs, tmp_path / "runs")
     command = [sys.executable, "-m", "tests.killed_run", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -126,8 +134,9 @@ def test_killed_at_any_call(runs: list[Run], tmp_path: Path) -> None:
     assert all(min(counts) >= 5 for counts in killed.values()), killed
 
 
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+def test_killed_at_random_moments(runs: list[Run], tmp_path: Path) -> None:
     """Whole runs, the writing of runs and reports; more often where SPECTRA_ROUNDS says so."""
+    save_runs(runs, tmp_path / "runs")
     seed = random.randrange(10**6)
     command = [sys.executable, "-m", "tests.killed_rounds", str(tmp_path), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)

@@ -55,7 +55,9 @@ def test_the_mesh_of_one_gives_the_bytes_of_the_device(
     src, outs = write(tmp_path / "cut", [40, 61, 3]), []
     for name, made in (("device", DeviceBackend(CPU)), ("mesh", mesh())):
         monkeypatch.setattr(pipeline, "select_backend", lambda *_, made=made: made)
-        (run,) = spectra.run(src, tmp_path / name, replace(CONFIG, layers=(1,)))
+        (run,) = spectra.run(
+            src, tmp_path / name, replace(CONFIG, layers=(1,), pools=("all", "mean"))
+        )
         outs.append(run.out)
     assert unlike(outs[0], outs[1], 0.0) == []
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import altair as alt
 import pytest
 from playwright.sync_api import Browser
 
@@ -87,6 +88,12 @@ def first_shown(rows: Drawn) -> Drawn:
 
 
 # ---- the file -----------------------------------------------------------------------------------
+
+
+def test_charts_are_what_vega_lite_takes(written: Path) -> None:
+    """By its schema, which is not asked when a report is written; it lacks a legend's layout."""
+    for figure in figures_in((written / "report.html").read_text()):
+        alt.Chart.from_dict({**figure["spec"], "data": {"name": "rows"}, "config": {}})
 
 
 def test_data_are_the_results(written: Path) -> None:

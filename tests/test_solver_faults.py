@@ -35,9 +35,11 @@ from spectra.linalg import (
 from spectra.linalg.lapack import lasq1
 from spectra.linalg.spectrum import BEYOND
 from spectra.linalg.tridiagonal import Tridiagonal
-from tests.test_engine import CONFIG, DIM, make, numbers
+from tests import test_engine
+from tests.test_engine import DIM, make, numbers
 
 CPU = jax.devices("cpu")[0]
+CONFIG = replace(test_engine.CONFIG, pools=("all", "first"), counts=(16,))
 RANKS = (2, 5)
 Damage = Callable[[Reduced], Reduced]
 

@@ -23,6 +23,9 @@ from spectra.sampling import nested_sample
 from . import reference_cases as cases
 
 CONFIG = spectra.RunConfig(backend="cpu", repeats=2, num_bins=3)
+UNDRAWN = replace(CONFIG, counts=(64,), repeats=1, matched=False, diagnostics=False)
+"""Where draws are not looked at."""
+
 SE = 1e-6
 """Central differences leave 1e-9 of a derivative; alpha's correction takes medians, and is rounded
 to a hundredth of alpha."""
@@ -85,7 +88,7 @@ def test_standard_errors_are_those_of_the_plain_definition(
 ) -> None:
     case = cases.long_case(make, 400, 104)
     src = in_traces(case, problems, tmp_path / "in" / "m")
-    config = replace(CONFIG, convention=convention)
+    config = replace(UNDRAWN, convention=convention)
     spectra.run(src, tmp_path / "out", config)
     samples = open_artifact(src).index.samples
     blocks, found = blocks_of(samples), list[str]()
@@ -148,23 +151,22 @@ def carried(x: Any, block: list[int], count: int) -> Any:
 def test_blocks_of_an_array_give_what_a_run_gives(tmp_path: Path) -> None:
     case = cases.long_case(cases.sloping, 400, 104)
     src = in_traces(case, False, tmp_path / "in" / "m")
-    (run,) = spectra.run(src, tmp_path / "out", replace(CONFIG, pools=("all",)))
+    (run,) = spectra.run(src, tmp_path / "out", replace(UNDRAWN, pools=("all",)))
     rows = reference.pooled_rows(case.layers[case.primary], open_artifact(src).index.samples, "all")
     for group, part in (
         (Group("global"), rows),
         (Group("category", None, "Deduction"), rows.where(None, "Deduction")),
     ):
-        if not part.labels:
-            continue
+        assert part.labels
         record = run.records[1, "all"][group]
         blocks = [f"trace {label.trace}" for label in part.labels]
         found = spectra.metrics(part.x, blocks=blocks)
         assert found.num_blocks == record.num_blocks
         assert found.se is not None
         assert found.se == pytest.approx(record.se, rel=1e-9)
-        assert spectra.metrics(jnp.asarray(part.x), blocks=blocks).se == pytest.approx(
-            found.se, rel=1e-6
-        )
+        if len(part.x) < len(rows.x):  # one shape to compile
+            ours = spectra.metrics(jnp.asarray(part.x), blocks=blocks).se
+            assert ours == pytest.approx(found.se, rel=1e-6)
 
 
 def test_blocks_that_cannot_be_used_are_refused() -> None:
@@ -184,7 +186,7 @@ def test_blocks_that_cannot_be_used_are_refused() -> None:
 def test_influences_are_what_traces_add(tmp_path: Path) -> None:
     case = cases.long_case(cases.sloping, 400, 60)
     src = in_traces(case, True, tmp_path / "in" / "m")
-    config = replace(CONFIG, influences=True, pools=("all", "first"))
+    config = replace(UNDRAWN, influences=True, pools=("all", "first"), diagnostics=True)
     (run,) = spectra.run(src, tmp_path / "out", config)
     with (run.out / "trace_influences.csv").open(newline="") as lines:
         table = list(csv.DictReader(lines))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -98,8 +99,9 @@ def _name(path: tuple[object, ...]) -> str:
     return ".".join(map(str, path))
 
 
-def _shapes(spec: DecoderSpec) -> dict[str, tuple[int, ...]]:
-    """Of the tensors as files keep them.
+@lru_cache(maxsize=2)
+def _shapes(spec: DecoderSpec) -> Mapping[str, tuple[int, ...]]:
+    """Of the tensors as files keep them; asked for before an extraction and as it loads them.
 
     Every block has those of the first, so one is built: a damaged config may tell of thousands.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from extract.config import ExtractConfig
     from spectra.pipeline import ModelRun
 
-EXAMPLE = "spectra demo --count 4 --out demo"
+EXAMPLE = "spectra demo --count 2 --out demo"
 
 _EXTRAS = "extract,gguf,report"
 _MODULES = ("tokenizers", "jinja2", "gguf", "altair", "vl_convert")

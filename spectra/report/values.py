@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats takes a second to import
 
 from spectra.record import Record
 
@@ -28,7 +28,7 @@ Fields = dict[str, Any]
 @cache
 def t_quantile(blocks: int) -> float:
     """Of Student's t with blocks - 1 degrees of freedom, for 95 % intervals."""
-    return float(stats.t.ppf(0.975, blocks - 1))
+    return float(stdtrit(blocks - 1, 0.975))
 
 
 def of_record(record: Record) -> Fields:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from altair.utils.schemapi import debug_mode
+
 from spectra.printable import Names
 from spectra.report import rows
 from spectra.report.charts import groups, influences, lines, overviews, routes, spectra
@@ -13,6 +15,9 @@ from spectra.report.sources import Shown
 from spectra.report.values import METRICS, Fields
 
 
+# Altair would check each part of a chart against Vega-Lite's schema, as often as it is nested, in
+# half of a report's time. The parts are the same for any results: tests check them.
+@debug_mode(False)
 def figures(models: Sequence[Shown], names: Names) -> tuple[list[Figure], list[Choice]]:
     """Every chart that the models have values for, in the order of the page, and its choices."""
     shown = [one.name for one in models]

@@ -45,7 +45,7 @@ class Figure:
         alternative: str,
     ) -> Figure:
         """From an Altair chart of the data named "rows", as wide as its place."""
-        spec = chart.properties(width="container").to_dict()
+        spec = chart.properties(width="container").to_dict(validate=False)
         fitting = {"type": "fit-x", "contains": "padding"}
         spec |= {"config": config(), "autosize": fitting}
         controls = [one["name"] for one in spec["params"]]
