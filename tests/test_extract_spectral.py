@@ -140,6 +140,7 @@ def test_a_dry_run_tells_passes_and_memory(here: Path) -> None:
         (("--spectra", "m", "--no-shards", "--nonfinite", "drop"), "without shards does not go"),
         (("--spectra", "m", "--no-shards", "--drop-norms", "3"), "without shards does not go"),
         (("--spectra", "m", "--no-shards", "--max-memory", "2M"), "MB for the model and"),
+        (("--spectra", "m", "--out", "o", "--devices", "99"), "devices is 99"),
     ],
     ids=str,
 )

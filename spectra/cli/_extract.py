@@ -314,6 +314,8 @@ def _carried_out(
 ) -> tuple[dict[str, Any] | None, str, tuple[ModelRun, ...]]:
     """What is to be told of the extraction, as a document and as text, and what was measured."""
     command, quiet = ("spectra", *sys.argv[1:]), quiet or shared.rank > 0
+    if measure is not None and measure.shards:
+        measuring.check_measure(config.out, measure)
     with progress(quiet, unit="tokens") as tell:
         if measure is not None and not measure.shards:
             if dry_run:

@@ -94,6 +94,17 @@ def check_place(out: Path | None, measure: Measure | None, **others: bool | None
     return measure.out
 
 
+def check_measure(states: Path, measure: Measure) -> None:
+    """Raise what `run_on_shards` would raise of options, before states are computed for hours."""
+    from spectra.backend import select_backend
+    from spectra.categories import load_map
+    from spectra.pipeline import output_directories
+
+    output_directories([states], measure.out)
+    load_map(measure.config.categories)
+    select_backend(measure.config.backend, measure.config.precision, measure.config.devices)
+
+
 def run_on_shards(
     states: Path,
     measure: Measure,
