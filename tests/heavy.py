@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 LONGEST = (
-    *("report", "against_reference", "engine", "cli_terminal", "cli_examples", "library"),
-    *("extract_resume", "faults", "extract_run", "uncertainty", "bad_inputs_run", "parts"),
-    *("extract_options", "text_tokenizer", "security", "cli_output", "docs"),
+    *("report", "distributed_loopback", "extract_distributed", "against_reference", "fast"),
+    *("bench_direct", "extract_spectral", "demo", "cli_examples", "extract_resume", "faults"),
+    *("library", "engine", "hub_datasets", "security", "mesh", "store_faults", "cli_terminal"),
+    *("extract_spread", "direct", "report_layers", "docs", "decoder_smollm2"),
 )
 """Files that take most of the time: first, so that no worker is left with one of them alone."""
 
