@@ -324,8 +324,10 @@ def _carried_out(
             return None, "", (measuring.run_without_shards(config, measure, command, tell),)
         if dry_run:
             found = _plan(config, tell)
-            then = "" if measure is None else f"\n  then    all layers measured, to {measure.out}/"
-            return found, planned_text(found) + then, ()
+            if measure is None:
+                return found, planned_text(found), ()
+            then = f"\n  then    all layers measured, to {measure.out}/"
+            return found | {"spectra": str(measure.out)}, planned_text(found) + then, ()
         found = _run(config, tell, shared)
     if measure is None:
         return found, done_text(found), ()
