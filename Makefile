@@ -7,6 +7,7 @@ ARGS ?=
 COVERAGE ?=
 MODEL ?=
 LOCK_ARGS ?=
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 export PYTHON
 setup = tools/venv.sh $(VENV)
@@ -46,13 +47,14 @@ embedded:
 		--out spectra/embedded/smollm2-135m-instruct
 	rm -f $(sample) spectra/embedded/*/*.log
 
-# A process a core, each with one BLAS thread: the threads of several would wait for one another.
+# A process more than there are cores, as some tests wait for others' processes or for a disk; each
+# with one BLAS thread: the threads of several would wait for one another.
 test: export OPENBLAS_NUM_THREADS ?= 1
 test: export COVERAGE_FILE := $(CURDIR)/.cache/coverage/data
 test:
 	@$(setup) requirements/dev.txt
 	$(if $(COVERAGE),rm -rf .cache/coverage && mkdir -p .cache/coverage)
-	$(VENV)/bin/python $(if $(COVERAGE),-m coverage run )-m pytest --numprocesses auto --dist loadfile \
+	$(VENV)/bin/python $(if $(COVERAGE),-m coverage run )-m pytest --numprocesses $(WORKERS) --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 	$(if $(COVERAGE),$(VENV)/bin/python tools/coverage_report.py)
 
