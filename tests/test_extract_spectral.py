@@ -122,9 +122,9 @@ def test_a_dry_run_tells_passes_and_memory(here: Path) -> None:
     parts = told["planned_bytes"]
     total = sum(parts[part]["host"] for part in ("model", "states", "collected"))
     assert parts["total"]["host"] == total == told["memory_bytes"]
-    flags = (*FLAGS, "--out", "o", "--spectra", "dry", "--dry-run")
-    assert "then    all layers measured, to dry/" in call("extract", "traces.jsonl", *flags).stdout
-    assert json.loads(call("extract", "traces.jsonl", *flags, "--json").stdout)["spectra"] == "dry"
+    both = ("traces.jsonl", *FLAGS, "--out", "o", "--spectra", "dry", "--dry-run")
+    assert "then    all layers measured, to dry/" in call("extract", *both).stdout
+    assert json.loads(call("extract", *both, "--json").stdout)["spectra"] == "dry"
     assert files_under(here) == before
 
 
