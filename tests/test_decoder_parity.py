@@ -193,6 +193,7 @@ def random_config(seed: int) -> dict[str, JSON]:
     return config | {"rope_parameters": ropes}
 
 
+@pytest.mark.usefixtures("quick_compiles")  # as many programs as configs, each run once
 @pytest.mark.parametrize("seed", range(25))
 def test_random_configs(seed: int, tmp_path: Path) -> None:
     config = random_config(seed)
