@@ -1,9 +1,9 @@
 """A process that kills runs at random: `python -m tests.killed_rounds DIRECTORY SEED`.
 
 DIRECTORY/runs has what two undisturbed runs write. It forks a process for each round before JAX has
-any thread. By turns it kills a whole run wherever
-it is, the writing of a run and the writing of a report, each over what earlier rounds left. It
-prints a JSON object: by kind, how many were killed, and how many had ended before.
+any thread. By turns it kills a whole run wherever it is, the writing of a run and the writing of a
+report, each over what earlier rounds left. It prints a JSON object: by kind, how many were killed,
+and how many had ended before.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 _STATES, _NUMBERS, _MACHINE = "What is measured", "How it is measured", "The machine"
-_LONGEST = 40
-"""Characters of a size: a number of hundreds of digits is beyond the range of a double."""
+LONGEST = 40
+"""Characters of a number or size: one of hundreds of digits is beyond the range of a double."""
 
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -319,7 +319,7 @@ def dimension_list(text: str) -> tuple[int, ...]:
 def size(text: str, flag: str = "--max-memory") -> int:
     """The value of a flag in bytes: 500M, 4G, 1.5 GiB; raises `UsageError`."""
     match = _SIZE.fullmatch(text.strip())
-    if match is None or len(text) > _LONGEST:
+    if match is None or len(text) > LONGEST:
         raise UsageError(
             f"{flag} is {text!r}. Expected a number of bytes, with K, M, G or T behind it "
             "where wanted, such as 4G or 500M."

@@ -161,7 +161,7 @@ def plan(  # noqa: PLR0913, PLR0917 - a parameter for each flag
 def whole(flag: str, text: str) -> int:
     """A whole number such as 1000, 1_000 or 1e3; raises `UsageError`."""
     found = _WHOLE.fullmatch(text.strip())
-    value = float(text) if found and len(text) < 40 else 0.0
+    value = float(text) if found and len(text) <= options.LONGEST else 0.0
     if not 1 <= value <= _MOST or value != int(value):
         raise UsageError(
             f"{flag} is {text!a}. Expected a whole number from 1 to {_MOST:.0e}, such as 1000, "
@@ -173,7 +173,7 @@ def whole(flag: str, text: str) -> int:
 def number(flag: str, text: str) -> float:
     """A positive number; raises `UsageError`."""
     found = _NUMBER.fullmatch(text.strip())
-    value = float(text) if found and len(text) < 40 else 0.0
+    value = float(text) if found and len(text) <= options.LONGEST else 0.0
     if not 0 < value < float("inf"):
         raise UsageError(f"{flag} is {text!a}. Expected a positive number, such as 30 or 0.5.")
     return value
